@@ -1,0 +1,217 @@
+"""The command line: arguments in, text out; exit status 0 done, 1 missed, 2 wrong input, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(name="widelimit", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+Target = Annotated[str, typer.Argument(metavar="TARGET", help="A name of the zoo (see `widelimit list`), or path/to/file.py:factory.")]
+Optimizer = Annotated[str, typer.Option(metavar="NAME", help="sgd, adam, adamw ... (see `widelimit list optimizers`).")]
+Format = Annotated[str, typer.Option("--format", metavar="text|markdown|latex|json", help="How to print it.")]
+ShortFormat = Annotated[str, typer.Option("--format", metavar="text|json", help="How to print it.")]
+Preset = Annotated[str, typer.Option(metavar="smoke|laptop|gpu", help="Seconds, minutes on two cores, or near the paper's size.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the report: index.html, figures, claims.json.")]
+
+
+@app.callback()
+def widelimit() -> None:
+    """How must a neural network scale as it grows, what is its limit, and does a real network agree?
+
+    \b
+    Start here:
+      widelimit derive mlp                 the exponents of a perceptron, derived
+      widelimit derive mlp --explain       and the term that fixes each of them
+      widelimit check mlp                  measured on finite networks
+      widelimit reproduce core             figures and verdicts, into report/index.html
+      widelimit list                       all names that the commands understand
+
+    `widelimit COMMAND --help` explains a command by examples.
+
+    Exit status: 0 done; 1 a prediction missed its measurement, a figure crashed or a verdict is not the one on record;
+    2 wrong input; 130 interrupted.
+    """
+
+
+@app.command(short_help="Derive how each weight must scale.")
+def derive(
+    target: Target,
+    optimizer: Optimizer = "adamw",
+    desiderata: Annotated[str | None, typer.Option(metavar="NAME", help="What is demanded of the limit.  [default: mup]")] = None,
+    regime: Annotated[str | None, typer.Option(metavar="AXIS=POWER,...", help="Axes as powers of one scale, such as n=1,heads=0.")] = None,
+    gauge: Annotated[
+        str, typer.Option(metavar="NAME", help="Where factors stand that multiplier and weight can share.")
+    ] = "multiplier-free",
+    alignment: Annotated[
+        str | None, typer.Option(metavar="words|full|none", help="How updates align with what they act on.  [default: words]")
+    ] = None,
+    parameterization: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Classify this table instead of deriving one.")] = None,
+    fix: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Part of the table is given; derive the rest.")] = None,
+    form: Format = "text",
+    explain: Annotated[bool, typer.Option("--explain", help="Print the term that fixed each exponent.")] = False,
+) -> int:
+    """Derive how each weight's initialisation, multiplier and rates scale.
+
+    \b
+    Examples:
+      widelimit derive mlp --optimizer adam
+      widelimit derive transformer --regime n=1,heads=0 --explain
+      widelimit derive mlp --format json > mup.json
+      widelimit derive mlp --parameterization ntp        classify a known table
+      widelimit derive mlp --fix init.json               JSON with rows or columns left out: they are derived
+      widelimit derive nets/mine.py:build                a network of your own
+
+    \b
+    A factory's keyword arguments are its axes (called with 64, 4, 4 ... where they have no default):
+      from widelimit.theory import Axis, Graph
+      def build(*, n):
+          g = Graph("mine", [Axis("n", base=n)])
+          g.dims(x=8, hidden="n", y=2)
+          h = g.map("relu", g.dense("read", g.input("x"), "hidden"))
+          return g.build(g.dense("write", h, "y"))
+    """
+    from .commands import tables
+
+    return tables.derive(
+        target,
+        optimizer=optimizer,
+        desiderata=desiderata,
+        regime=regime,
+        gauge=gauge,
+        alignment=alignment,
+        parameterization=parameterization,
+        fix=fix,
+        form=form,
+        explain=explain,
+    )
+
+
+@app.command(short_help="Measure every exponent on finite networks.")
+def check(
+    target: Target,
+    optimizer: Optimizer = "adamw",
+    parameterization: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Check this table.  [default: the derived one]")] = None,
+    sizes: Annotated[str | None, typer.Option(metavar="64,128,...", help="Sizes of the axis that grows.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="T", help="Training steps at which terms are measured.")] = None,
+    form: ShortFormat = "text",
+) -> int:
+    """Train finite networks at several sizes and hold every term's slope against its exponent.
+
+    \b
+    Examples:
+      widelimit check mlp
+      widelimit check mlp --parameterization sp --optimizer sgd
+      widelimit check transformer --sizes 64,128,256 --steps 3 --format json
+
+    Exit status 1 if a slope misses its exponent.
+    """
+    from .commands import check as command
+
+    return command.check(target, optimizer=optimizer, parameterization=parameterization, sizes=sizes, steps=steps, form=form)
+
+
+@app.command(short_help="Compare two tables cell by cell, modulo symmetry.")
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="TABLE.json, or TARGET[/PARAMETERIZATION[/OPTIMIZER]].")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    optimizer: Annotated[str, typer.Option(metavar="NAME", help="For a side that names none.")] = "adamw",
+    form: ShortFormat = "text",
+) -> int:
+    """Are two tables the same parameterisation, and if not, which cells differ?
+
+    \b
+    Factors that may move between multiplier and weight do not count. TARGET alone is its derived muP table.
+    Examples:
+      widelimit compare mlp/mup mlp/sp --optimizer adam
+      widelimit compare mlp mlp/mup                      derived against published
+      widelimit compare mlp/mup/sgd mlp/mup/adam
+      widelimit compare mine.json nets/mine.py:build
+    """
+    from .commands import tables
+
+    return tables.compare(first, second, optimizer=optimizer, form=form)
+
+
+@app.command(short_help="Run papers or figures; verdicts and report.")
+def reproduce(
+    what: Annotated[list[str] | None, typer.Argument(metavar="[PAPER[/FIGURE]]...", help="What to reproduce.  [default: core]")] = None,
+    preset: Preset = "laptop",
+    jobs: Annotated[int, typer.Option(metavar="J", min=1, help="Figures at a time.")] = 1,
+    out: Out = Path("report"),
+) -> int:
+    """Run papers or single figures, hold each claim against its measurement, and write the report.
+
+    \b
+    Finished parts are kept in $WIDELIMIT_HOME, else ./.widelimit: run it again after an interruption and it goes on.
+    Examples:
+      widelimit reproduce core --preset smoke            seconds
+      widelimit reproduce core                           at most ten minutes on two cores; report/index.html
+      widelimit reproduce core/coordinate-check --out /tmp/report
+    """
+    from .commands import reproduce as command
+
+    return command.reproduce(what or ["core"], preset=preset, jobs=jobs, out=out)
+
+
+@app.command(short_help="Write the report again from finished results.")
+def report(out: Out = Path("report")) -> int:
+    """Write the report again from finished results, without computing anything.
+
+    \b
+    Example:
+      widelimit report --out /tmp/report
+    """
+    from .commands import reproduce as command
+
+    return command.report(out=out)
+
+
+@app.command(name="list", short_help="List the names that the commands understand.")
+def list_names(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[architectures|optimizers|parameterizations|desiderata|gauges|papers]", help="One kind of name."),
+    ] = None,
+) -> int:
+    """List the names that the other commands understand.
+
+    \b
+    Examples:
+      widelimit list
+      widelimit list optimizers
+    """
+    from .commands import listing
+
+    return listing.list_names(kind)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; a user's mistake is one line on stderr, never a traceback."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        status = app(given or ["--help"], prog_name="widelimit", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    except (ValueError, OSError) as error:
+        status = _refuse(str(error))
+    except Exception as error:
+        message = getattr(error, "format_message", None)  # click's errors, which typer brings along under changing names
+        if message is None:
+            raise
+        status = _refuse(message())
+    if status == 130:
+        print("widelimit: interrupted", file=sys.stderr)
+    sys.exit(status or 0)
+
+
+def _refuse(message: str) -> int:
+    print(f"widelimit: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""``list``: the names that the other commands understand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..targets import choose
+
+
+def _summary(thing: object) -> str:
+    """The first sentence of a docstring."""
+    return (thing.__doc__ or "").strip().split("\n")[0]
+
+
+def _architectures() -> Mapping[str, str]:
+    from ...theory.zoo import ARCHITECTURES
+
+    return {name: _summary(make) for name, make in ARCHITECTURES.items()}
+
+
+def _optimizers() -> Mapping[str, str]:
+    from ...theory.optimizers import OPTIMIZERS
+
+    return {
+        name: f"degree {o.degree_back} in the backward factor, {o.degree_forward} in the forward factor{', with an epsilon' * o.epsilon}"
+        for name, o in OPTIMIZERS.items()
+    }
+
+
+def _desiderata() -> Mapping[str, str]:
+    from ...theory.desiderata import DESIDERATA
+
+    return {name: desideratum.description for name, desideratum in DESIDERATA.items()}
+
+
+def _gauges() -> Mapping[str, str]:
+    from ...theory.table import GAUGES
+
+    return {name: _summary(rule) for name, rule in GAUGES.items()}
+
+
+def _parameterizations() -> Mapping[str, str]:
+    from ...theory.parameterizations import PARAMETERIZATIONS
+
+    return {name: _summary(rule) for name, rule in PARAMETERIZATIONS.items()}
+
+
+def _papers() -> Mapping[str, str]:
+    from ..papers import PAPERS
+
+    rows: dict[str, str] = {}
+    for paper in PAPERS.values():
+        rows |= {paper.name: f"{paper.title}; {paper.source}", **{f"{paper.name}/{f.name}": f.title for f in paper.figures}}
+    return rows
+
+
+KINDS: dict[str, Callable[[], Mapping[str, str]]] = {
+    "architectures": _architectures,
+    "optimizers": _optimizers,
+    "parameterizations": _parameterizations,
+    "desiderata": _desiderata,
+    "gauges": _gauges,
+    "papers": _papers,
+}
+
+
+def list_names(kind: str | None) -> int:
+    """Print the names of one kind, or of all kinds."""
+    kinds = [choose("kind of name", kind, tuple(KINDS))] if kind is not None else list(KINDS)
+    for i, title in enumerate(kinds):
+        names = KINDS[title]()
+        width = max(map(len, names), default=0)
+        if kind is None:
+            print(f"{chr(10) * (i > 0)}{title}")
+        for name, meaning in names.items():
+            print(f"  {name:{width}}  {meaning}".rstrip())
+    return 0

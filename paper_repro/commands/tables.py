@@ -1,0 +1,90 @@
+"""``derive`` and ``compare``: make, classify, print and compare exponent tables."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ..targets import choose, load_architecture, load_operand, load_table, parse_regime
+
+if TYPE_CHECKING:
+    from ...theory.architecture import Architecture
+    from ...theory.table import ExponentTable
+
+FORMATS = ("text", "markdown", "latex", "json")
+
+
+def derive(
+    target: str,
+    *,
+    optimizer: str,
+    desiderata: str | None,
+    regime: str | None,
+    gauge: str,
+    alignment: str | None,
+    parameterization: str | None,
+    fix: str | None,
+    form: str,
+    explain: bool,
+) -> int:
+    """Print the table of a target, or the class of a given one; arguments are those of the command line."""
+    choose("format", form, FORMATS)
+    grown, architecture = parse_regime(regime) if regime is not None else None, load_architecture(target)
+    if parameterization is None:
+        from ...theory.derive import derive as derive_table
+
+        table = derive_table(
+            architecture,
+            optimizer,
+            desiderata=desiderata or "mup",
+            regime=grown,
+            gauge=gauge,
+            alignment=alignment or "words",
+            fixed=load_table(fix, architecture, optimizer) if fix is not None else None,
+        )
+        print(show(table, form, explain=explain))
+        return 0
+    given = {"--desiderata": desiderata, "--alignment": alignment, "--fix": fix, "--regime": regime}
+    clash = [option for option, value in given.items() if value is not None]
+    if clash:
+        raise ValueError(f"--parameterization classifies a given table, so it cannot be combined with {', '.join(clash)}")
+    _classify(architecture, load_table(parameterization, architecture, optimizer).in_gauge(gauge), form, explain=explain)
+    return 0
+
+
+def _classify(architecture: Architecture, table: ExponentTable, form: str, *, explain: bool) -> None:
+    from ...theory.classify import classify
+
+    found = classify(architecture, table)
+    if form == "json":
+        print(json.dumps({**table.as_json(), "class": found.as_json()}, indent=2))
+    else:
+        print(show(table, form, explain=explain), found, sep="\n\n")
+
+
+def show(table: ExponentTable, form: str, *, explain: bool = False) -> str:
+    """A table as text, Markdown, LaTeX or JSON."""
+    from ...theory import printing
+
+    if form == "json":
+        return json.dumps(table.as_json(), indent=2)
+    write = {"text": printing.as_text, "markdown": printing.as_markdown, "latex": printing.as_latex}[form]
+    return write(table, explain=explain)
+
+
+def compare(first: str, second: str, *, optimizer: str, form: str) -> int:
+    """Print whether two tables are the same modulo symmetry, or the cells that differ."""
+    from ...theory.table import differences
+
+    choose("format", form, ("text", "json"))
+    one, two = (load_operand(text, optimizer) for text in (first, second))
+    found = differences(one, two)
+    if form == "json":
+        plain = lambda power: None if power is None else power.as_json()  # noqa: E731
+        cells = [{"weight": d.weight, "invariant": d.invariant, "first": plain(d.first), "second": plain(d.second)} for d in found]
+        print(json.dumps({"schema": 1, "same": not found, "differences": cells}, indent=2))
+    elif found:
+        print(f"{first} and {second} differ in {len(found)} cell{'s' * (len(found) > 1)}:", *(f"  {d}" for d in found), sep="\n")
+    else:
+        print(f"{first} and {second} are the same parameterisation (modulo moving factors between multiplier and weight)")
+    return 0

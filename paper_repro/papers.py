@@ -1,0 +1,175 @@
+"""The papers and their figures, as data; finding, running and keeping them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from .results import Result, config_hash, describe_run, load_result, save_result
+
+PRESETS = ("smoke", "laptop", "gpu")
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure or table and the module that makes it.
+
+    The module has ``PRESETS: Mapping[str, <frozen dataclass>]`` and ``reproduce(preset, *, out, store_home, progress) -> Result``.
+
+    Args:
+        name: on the command line, after the paper's.
+        title: one line.
+        module: relative to this package.
+    """
+
+    name: str
+    title: str
+    module: str
+
+    def load(self) -> Any:
+        """The figure's module."""
+        return import_module(f".{self.module}", __package__)
+
+    def settings(self, preset: str) -> dict[str, Any]:
+        """The configuration of a preset.
+
+        Raises:
+            ValueError: if the figure has no such preset.
+        """
+        presets: Mapping[str, Any] = self.load().PRESETS
+        if preset not in presets:
+            raise ValueError(f"figure `{self.name}` has no preset `{preset}` (it has {', '.join(presets)})")
+        return {"module": self.module, "preset": preset, **asdict(presets[preset])}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper, or the core claims of this package, and its figures."""
+
+    name: str
+    title: str
+    source: str
+    figures: tuple[Figure, ...]
+
+
+_ALL = (
+    Paper(
+        "core",
+        "What must scale how, what transfers, and how fast",
+        "Yang and Hu (arXiv 2011.14522), Yang et al. (arXiv 2203.03466), Ghosh, Wu and Bietti (arXiv 2512.22768)",
+        (
+            Figure("coordinate-check", "Derived exponents against measured slopes", "core.coordinate_check"),
+            Figure("transfer", "The best learning rate against the width", "core.transfer"),
+            Figure("fast-transfer", "Fast transfer, solved exactly: random-features ridge regression", "core.fast_transfer"),
+        ),
+    ),
+)
+PAPERS: Mapping[str, Paper] = {paper.name: paper for paper in _ALL}
+
+
+def find_figures(targets: Iterable[str]) -> list[tuple[Paper, Figure]]:
+    """The figures that the words on the command line name: ``paper`` (all of it) or ``paper/figure``; none names everything.
+
+    An underscore may stand for a hyphen.
+
+    Raises:
+        ValueError: if there is no such paper or figure.
+    """
+    found: dict[tuple[str, str], tuple[Paper, Figure]] = {}
+    for target in tuple(targets) or tuple(PAPERS):
+        name, _, rest = target.replace("_", "-").partition("/")
+        paper = PAPERS.get(name)
+        if paper is None:
+            raise ValueError(f"there is no paper `{name}`; choose from {', '.join(PAPERS)}")
+        chosen = [f for f in paper.figures if not rest or f.name == rest]
+        if not chosen:
+            raise ValueError(f"paper `{name}` has no figure `{rest}` (it has {', '.join(f.name for f in paper.figures)})")
+        found |= {(paper.name, figure.name): (paper, figure) for figure in chosen}
+    return list(found.values())
+
+
+def kept_at(home: Path, paper: Paper, figure: Figure, preset: str) -> Path:
+    """The folder in which a figure's result is kept."""
+    return home / "figures" / paper.name / figure.name / preset
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one figure: a result, or the error that stopped it."""
+
+    paper: Paper
+    figure: Figure
+    preset: str
+    result: Result | None
+    error: Exception | None = None
+    reused: bool = False
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the exit status is 1: the figure crashed, or one of its claims fails."""
+        return self.result is None or any(claim.failure for claim in self.result.claims)
+
+
+def reproduce(figures: Sequence[tuple[Paper, Figure]], preset: str, *, home: Path, progress: Progress) -> Iterator[Outcome]:
+    """Make the figures one after the other; one that was finished with the same configuration and code is not made again.
+
+    A figure that crashes is an outcome, and the others go on; an interruption passes through.
+
+    Args:
+        figures: what `find_figures` returns.
+        preset: ``smoke``, ``laptop`` or ``gpu``.
+        home: the results home; finished figures are under ``figures/``.
+        progress: called with a line whenever there is something to say.
+
+    Raises:
+        ValueError: if there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"there is no preset `{preset}`; choose from {', '.join(PRESETS)}")
+    for paper, figure in figures:
+        start = time.monotonic()
+        try:
+            result, reused = _make(paper, figure, preset, home, progress)
+        except Exception as error:
+            yield Outcome(paper, figure, preset, None, error, seconds=time.monotonic() - start)
+        else:
+            yield Outcome(paper, figure, preset, result, reused=reused, seconds=time.monotonic() - start)
+
+
+def _make(paper: Paper, figure: Figure, preset: str, home: Path, progress: Progress) -> tuple[Result, bool]:
+    settings, folder = figure.settings(preset), kept_at(home, paper, figure, preset)
+    kept = _kept(folder)
+    if kept and not kept.stale and kept.provenance["config"] == config_hash(settings):
+        progress(f"{paper.name}/{figure.name}: kept from {kept.provenance['finished']}")
+        return kept, True
+    progress(f"{paper.name}/{figure.name}: {figure.title} ({preset})")
+    start = time.monotonic()
+    with TemporaryDirectory(prefix="widelimit-") as out:
+        made = figure.load().reproduce(preset, out=Path(out), store_home=home, progress=progress)
+        seconds = round(time.monotonic() - start, 1)
+        provenance = {**describe_run(settings), **made.provenance, "preset": preset, "seconds": seconds}
+        return save_result(replace(made, provenance=provenance), folder), False
+
+
+def _kept(folder: Path) -> Result | None:
+    try:
+        return load_result(folder)
+    except ValueError:
+        return None
+
+
+def gather(home: Path, figures: Sequence[tuple[Paper, Figure]]) -> list[tuple[Paper, Figure, Result]]:
+    """Every kept result of these figures; where a figure was made with several presets, the largest of them."""
+    found = []
+    for paper, figure in figures:
+        kept = [r for preset in reversed(PRESETS) if (r := _kept(kept_at(home, paper, figure, preset)))]
+        if kept:
+            found.append((paper, figure, kept[0]))
+    return found

@@ -1,0 +1,30 @@
+"""Finite networks: built from an architecture and a table, trained many at once, probed and stored."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "building": ("Built", "build"),
+    "coordinates": ("coordinate_check",),
+    "ensemble": ("Ensemble",),
+    "network": ("Network",),
+    "optimizers": ("SGD", "Adam", "make_update"),
+    "probes": ("Probe",),
+    "scaling": ("scale",),
+    "store": ("Store", "StoreError"),
+    "sweep": ("Plan", "execute"),
+    "tasks": ("Task", "batch_index", "default_task", "digits", "markov", "teacher"),
+    "training": ("train",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import late: torch takes three seconds."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME_OF)

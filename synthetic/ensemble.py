@@ -1,0 +1,164 @@
+"""Ensembles: one architecture and size, all learning rates and seeds, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from math import cos, pi
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from ..theory.architecture import Architecture
+from ..theory.constants import Constants
+from ..theory.table import COLUMNS, ExponentTable
+from . import cost
+from .tasks import Task, batch_index
+
+NUMERICS = 1
+"""Part of every key of the store; to be raised when training code changes results."""
+
+SCHEDULES = ("constant", "linear", "cosine")
+MAX_RECORDS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """R = learning rates x seeds networks of one size, trained on the same batches.
+
+    Args:
+        architecture: the graph.
+        table: how it scales.
+        task: what it learns.
+        sizes: sizes of the axes; those left out have their base size.
+        learning_rates: values of ``Constants.learning_rate``, one after the other.
+        seeds: seeds of the initial weights.
+        steps: number of updates.
+        batch: samples per step; all training samples make full-batch steps.
+        constants: values at the base sizes; its learning rate is replaced by ``learning_rates``.
+        base: base sizes, by default the architecture's.
+        optimizer: by default the table's.
+        momentum: of SGD.
+        betas: of Adam.
+        schedule: factor on all rates: ``constant``, or to zero as ``linear`` or ``cosine``.
+        warmup: steps during which the factor rises linearly.
+        dtype: ``float32`` or ``float64``.
+        data_seed: of the order of the batches.
+        index: the samples of every step, (steps + 1, batch), instead of ``batch_index(data_seed, ...)``.
+        records: at most this many steps are recorded.
+        case: label of the frame.
+        config: label of the frame.
+    """
+
+    architecture: Architecture
+    table: ExponentTable
+    task: Task
+    sizes: Mapping[str, int]
+    learning_rates: tuple[float, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    batch: int
+    constants: Constants | None = None
+    base: Mapping[str, int] | None = None
+    optimizer: str = ""
+    momentum: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: str = "constant"
+    warmup: int = 0
+    dtype: str = "float32"
+    data_seed: int = 0
+    index: Int[np.ndarray, "step batch"] | None = None
+    records: int = 24
+    case: str = ""
+    config: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sizes", self.architecture.sizes(self.sizes))
+        if not self.learning_rates or not self.seeds:
+            raise ValueError("an ensemble needs at least one of `learning_rates` and one of `seeds`")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"unknown schedule `{self.schedule}`; choose from {', '.join(SCHEDULES)}")
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f"`dtype` is `{self.dtype}`; choose float32 or float64")
+        if not 1 <= self.records <= MAX_RECORDS or self.steps < 0:
+            raise ValueError(f"`records` is {self.records} (1 to {MAX_RECORDS}) and `steps` is {self.steps} (0 or more)")
+        if self.index is not None and self.index.shape != (self.steps + 1, self.batch):
+            raise ValueError(f"`index` has the shape {self.index.shape}, not (steps + 1, batch) = {(self.steps + 1, self.batch)}")
+
+    @property
+    def replicas(self) -> tuple[tuple[float, int], ...]:
+        """(learning rate, seed) of every replica."""
+        return tuple((rate, seed) for rate in self.learning_rates for seed in self.seeds)
+
+    @property
+    def batches(self) -> Int[np.ndarray, "step batch"]:
+        """The samples of every step, and of the loss after the last one."""
+        if self.index is not None:
+            return self.index
+        return batch_index(self.data_seed, self.steps + 1, self.task.train, self.batch)
+
+    @property
+    def label(self) -> str:
+        sizes = ", ".join(f"{axis}={size}" for axis, size in self.sizes.items())
+        return " ".join(part for part in (self.case or self.architecture.name, self.config, sizes) if part)
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of training and validation (6 and 2 per multiplication of the forward pass)."""
+        samples = 6 * self.batch * self.steps + 2 * len(self.recorded) * (len(self.task.inputs) - self.task.train)
+        return float(cost.macs(self.architecture, self.sizes) * samples * len(self.replicas))
+
+    @cached_property
+    def recorded(self) -> tuple[int, ...]:
+        """Steps at which losses are recorded: 0, then log-spaced up to the last."""
+        return log_spaced(self.steps, self.records)
+
+    def key_data(self) -> dict[str, Any]:
+        """Everything that determines the numbers, as plain data (DESIGN section 7)."""
+        constants = self.constants or Constants.default(self.architecture, base=self.base)
+        return {
+            "kind": "ensemble",
+            "numerics": NUMERICS,
+            "task": self.task.digest,
+            "architecture": self.architecture.as_data(),
+            **_table_data(self.table),
+            "constants": {**asdict(constants), "learning_rate": None},
+            "sizes": dict(self.sizes),
+            "base": self.architecture.sizes(self.base or {}),
+            "optimizer": [self.optimizer or self.table.optimizer, self.momentum, list(self.betas)],
+            "schedule": [self.schedule, self.warmup],
+            "steps": [self.steps, list(self.recorded)],
+            "batch": [self.batch, self.data_seed] if self.index is None else self.index.tolist(),
+            "learning_rates": list(self.learning_rates),
+            "seeds": list(self.seeds),
+            "dtype": self.dtype,
+        }
+
+
+def _table_data(table: ExponentTable) -> dict[str, Any]:
+    """What `build` reads of a table: not its reasons, names or gauge."""
+    flags = ("zero_init", "shared_init", "trained")
+    return {
+        "table": {r.weight: [[getattr(r, c).as_json() for c in COLUMNS], [getattr(r, f) for f in flags]] for r in table.rows},
+        "operations": {o.name: o.multiplier.as_json() for o in table.operations},
+        "regime": None if table.regime is None else table.regime.as_json(),
+    }
+
+
+def log_spaced(steps: int, count: int) -> tuple[int, ...]:
+    """Step 0, and at most ``count - 1`` log-spaced steps up to the last."""
+    if steps == 0 or count < 2:
+        return (0,)
+    spaced = np.unique(np.round(np.geomspace(1, steps, count - 1)).astype(int))
+    return (0, *(int(s) for s in spaced))
+
+
+def schedule_factor(kind: str, step: int, steps: int, warmup: int = 0) -> float:
+    """Factor on all rates at an update: a linear rise over ``warmup`` updates times the decay to zero at the end."""
+    rise = min(1.0, (step + 1) / (warmup + 1))
+    if kind == "constant":
+        return rise
+    left = 1.0 - step / steps
+    return rise * (left if kind == "linear" else (1 - cos(pi * left)) / 2)

@@ -1,0 +1,37 @@
+"""Losses of stacked networks: one number per replica, or per replica and sample."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.nn import functional
+
+
+def sample_losses(
+    output: Float[Tensor, "replica batch ..."], targets: Shaped[Tensor, "batch ..."], kind: str
+) -> Float[Tensor, "replica batch"]:
+    """The loss of every sample, a mean over its positions.
+
+    ``squared`` is half the squared distance, summed over the last dimension; ``cross-entropy`` is taken over the
+    last dimension.
+
+    Raises:
+        ValueError: if targets do not fit the output.
+    """
+    wanted = output.shape[1:-1] if kind == "cross-entropy" else output.shape[1:]
+    if targets.shape != wanted:
+        raise ValueError(f"targets of the shape {tuple(targets.shape)} do not fit outputs of {tuple(output.shape[1:])} ({kind})")
+    if kind == "cross-entropy":
+        labels = targets.expand(output.shape[:-1]).reshape(-1)
+        loss = functional.cross_entropy(output.reshape(-1, output.shape[-1]), labels, reduction="none")
+        loss = loss.view(output.shape[:-1])
+    else:
+        loss = (output - targets.to(output.dtype)).square().sum(-1) / 2
+    return loss.flatten(2).mean(2) if loss.ndim > 2 else loss
+
+
+def replica_losses(
+    output: Float[Tensor, "replica batch ..."], targets: Shaped[Tensor, "batch ..."], kind: str
+) -> Float[Tensor, " replica"]:
+    """The mean over the batch; the gradient of the sum over replicas is the gradient of each."""
+    return sample_losses(output, targets, kind).mean(1)

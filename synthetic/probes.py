@@ -1,0 +1,131 @@
+"""Probes: the size of every atomic term of ``W x`` and ``W^T g`` during training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..theory.observables import Observable
+from .losses import sample_losses
+from .network import Application, Network
+
+Sizes = dict[tuple[str, str], Float[Tensor, " replica"]]
+"""Per (weight, term) one number for every replica."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """One application of a weight in one pass.
+
+    Args:
+        application: node, layer and how the weight acts.
+        x: input of the node, (replica or 1, batch, *dims), or tokens.
+        g: derivative of every sample's loss with respect to the node's output, (replica, batch, *dims).
+    """
+
+    application: Application
+    x: Tensor
+    g: Tensor
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward and backward pass over the probe batch.
+
+    Args:
+        losses: mean loss of every replica.
+        uses: all applications of weights, in the order of execution.
+        gradients: of the mean loss, by trained weight.
+    """
+
+    losses: Float[Tensor, " replica"]
+    uses: tuple[Use, ...]
+    gradients: Mapping[str, Tensor]
+
+
+def record(network: Network, inputs: Tensor, targets: Tensor, loss: str) -> Pass:
+    """Run the batch forward and backward, keeping inputs and output gradients of all applications of weights."""
+    seen: list[tuple[Application, Tensor, Tensor]] = []
+
+    def watch(application: Application, x: Tensor, y: Tensor) -> None:
+        if not y.requires_grad:  # a frozen weight on data: its output starts the graph
+            y.requires_grad_()
+        seen.append((application, x.detach(), y))
+
+    losses = sample_losses(network(inputs, watch=watch), targets, loss)
+    trained = {name: weight for name, weight in network.named_weights().items() if weight.requires_grad}
+    wanted = (*(y for _, _, y in seen), *trained.values())
+    found = torch.autograd.grad(losses.sum(), wanted, materialize_grads=True)
+    uses = tuple(Use(application, x, g) for (application, x, _), g in zip(seen, found, strict=False))
+    gradients = (g / losses.shape[1] for g in found[len(seen) :])
+    return Pass(losses.detach().mean(1), uses, dict(zip(trained, gradients, strict=True)))
+
+
+class Probe:
+    """Compares a network with its own initialisation, on a fixed batch.
+
+    With ``W = W0 + dW`` and ``x = x0 + dx``, ``W x`` is the sum of the four terms of
+    `theory.observables.Observable`, and ``W^T g`` likewise; multipliers belong to W. A size is the RMS over
+    entries, samples and the layers of a stack. Inputs that do not change (data, the constant) have no ``dx``, and
+    inputs that nothing is learned from have no backward terms.
+
+    Args:
+        network: at initialisation.
+        inputs: (batch, *dims).
+        targets: (batch, ...).
+        loss: as in `Task`.
+    """
+
+    def __init__(self, network: Network, inputs: Tensor, targets: Tensor, loss: str):
+        self.network = network
+        self._batch = (inputs, targets, loss)
+        self._initial = {name: weight.detach().clone() for name, weight in network.named_weights().items()}
+        self.first = self.record()
+
+    def record(self) -> Pass:
+        """A pass of the network as it is now."""
+        return record(self.network, *self._batch)
+
+    @torch.no_grad()
+    def measure(self, now: Pass) -> Sizes:
+        """RMS of all terms at ``now``; at initialisation of those with ``W0`` and ``x0`` alone.
+
+        Args:
+            now: what `record` returned for the present weights.
+
+        Returns:
+            Sizes by weight and term: names of observables, ``gradient`` (entries of the mean loss's derivative
+            with respect to the stored weight), and ``loss`` (of no weight).
+        """
+        squares: dict[tuple[str, str], tuple[Tensor, int]] = {}
+        for before, after in zip(self.first.uses, now.uses, strict=True):
+            for observable, term in self._terms(before, after, now is self.first):
+                key = (after.application.node.weight, str(observable))
+                total, count = squares.get(key, (0.0, 0))
+                squares[key] = (total + term.square().flatten(1).sum(1), count + term[0].numel())
+        sizes: Sizes = {key: (total / count).sqrt() for key, (total, count) in squares.items()}
+        sizes |= {(name, "gradient"): g.square().flatten(1).mean(1).sqrt() for name, g in now.gradients.items()}
+        return sizes | {("", "loss"): now.losses}
+
+    def _terms(self, before: Use, after: Use, initial: bool) -> Iterator[tuple[Observable, Tensor]]:
+        """The atomic terms of one application, one after the other."""
+        application, node = after.application, after.application.node
+        constant = self.network.architecture.node(node.args[0]).op in ("input", "one")
+        w0 = application.cut(self._initial[node.weight])
+        weights = {"W0": w0}
+        xs, gs = {"x0": before.x}, {"x0": before.g}
+        if not initial:
+            weights["dW"] = application.cut(self.network.named_weights()[node.weight]) - w0
+            gs["dx"] = after.g - before.g
+            if not constant:
+                xs["dx"] = after.x - before.x
+        act = application.contraction
+        for w, weight in weights.items():
+            for name, x in xs.items():
+                yield Observable(node.name, f"{w} {name}"), act.forward(x, weight)
+            for name, g in () if constant else gs.items():
+                yield Observable(node.name, f"{w} {name}", True), act.backward(g, weight, after.x.shape[1])

@@ -1,0 +1,158 @@
+"""Tasks: inputs and targets made from a seed, a loss, and a split into training and validation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from ..theory.architecture import Architecture
+from .streams import stream
+
+LOSSES = ("cross-entropy", "squared")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Data of a learning problem; the first ``train`` samples are for training, the rest for validation.
+
+    ``squared`` is half the squared distance, summed over the outputs; ``cross-entropy`` is taken over the last
+    dimension of the output; both are means over samples and positions.
+
+    Args:
+        name: for frames and messages.
+        inputs: (sample, *dims), float64, or int64 tokens.
+        targets: classes (sample, *positions), int64, or values (sample, *dims), float64.
+        loss: ``cross-entropy`` or ``squared``.
+        train: number of training samples.
+    """
+
+    name: str
+    inputs: Shaped[np.ndarray, "sample ..."]
+    targets: Shaped[np.ndarray, "target ..."]
+    loss: str
+    train: int
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"unknown loss `{self.loss}` of the task `{self.name}`; choose from {', '.join(LOSSES)}")
+        if len(self.inputs) != len(self.targets):
+            raise ValueError(f"the task `{self.name}` has {len(self.inputs)} inputs and {len(self.targets)} targets")
+        if not 0 < self.train <= len(self.inputs):
+            raise ValueError(f"`train` is {self.train} of the {len(self.inputs)} samples of the task `{self.name}`")
+        if self.loss == "cross-entropy" and self.targets.dtype.kind != "i":
+            raise ValueError(f"the task `{self.name}` needs integers as targets of the cross-entropy, not {self.targets.dtype}")
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of everything that training sees of the task."""
+        digest = hashlib.sha256(f"{self.loss} {self.train}".encode())
+        for array in (self.inputs, self.targets):
+            digest.update(f" {array.dtype.str} {array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def digits(*, seed: int = 0) -> Task:
+    """scikit-learn's 8 x 8 digits: 64 inputs, 10 classes, 898 samples to train and 899 to validate.
+
+    Every pixel is centred, and all are divided by one number that makes their mean square 1 (dividing each by its
+    own deviation would blow up the pixels that are almost always dark).
+    """
+    from sklearn.datasets import load_digits
+
+    pixels, classes = (np.asarray(array) for array in load_digits(return_X_y=True))
+    order = stream(seed, "digits/split").permutation(len(pixels))
+    train = len(pixels) // 2
+    pixels = pixels - pixels[order[:train]].mean(0)
+    pixels = pixels / np.sqrt(np.mean(pixels[order[:train]] ** 2))
+    return Task("digits", pixels[order], classes[order].astype(np.int64), "cross-entropy", train)
+
+
+def teacher(
+    *,
+    inputs: int | tuple[int, ...],
+    outputs: int | tuple[int, ...],
+    loss: str = "squared",
+    samples: int = 2048,
+    hidden: int = 8,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> Task:
+    """Gaussian inputs, labelled by a random two-layer tanh network with ``hidden`` units.
+
+    ``y = sqrt(2) V tanh(2 U x) + noise``, with ``x ~ N(0, 1)``, ``U`` of variance ``1/inputs`` and ``V`` of variance
+    ``1/hidden``, so that y is of order one; for ``cross-entropy`` the class is the largest y along the last dimension.
+
+    Args:
+        inputs: size or shape of x.
+        outputs: size or shape of y (its last dimension: the number of classes).
+        loss: ``squared`` or ``cross-entropy``.
+        samples: half of them train.
+        hidden: units of the teacher.
+        noise: standard deviation added to y.
+        seed: of teacher, inputs and noise.
+    """
+    rng = stream(seed, "teacher")
+    x_shape, y_shape = (shape if isinstance(shape, tuple) else (shape,) for shape in (inputs, outputs))
+    x = rng.standard_normal((samples, prod(x_shape)))
+    first = rng.standard_normal((hidden, x.shape[1])) / np.sqrt(x.shape[1])
+    second = rng.standard_normal((prod(y_shape), hidden)) * np.sqrt(2 / hidden)
+    y = np.tanh(2 * x @ first.T) @ second.T + noise * rng.standard_normal((samples, prod(y_shape)))
+    y = y.reshape(samples, *y_shape)
+    return Task("teacher", x.reshape(samples, *x_shape), y if loss == "squared" else y.argmax(-1), loss, samples // 2)
+
+
+def markov(*, vocab: int = 64, positions: int = 16, samples: int = 2048, seed: int = 0) -> Task:
+    """Sequences of a random Markov chain of order two; the target is the next token.
+
+    The logits of the next token are ``1.5 (a[last] + b[last but one])`` with Gaussian tables a and b: predicting
+    it well needs the previous position, which takes attention. Half of the sequences train.
+    """
+    if vocab < 2 or positions < 1:
+        raise ValueError(f"`vocab` is {vocab} and `positions` is {positions}; a sequence needs at least 2 tokens and 1 position")
+    rng = stream(seed, "markov")
+    last, before = 1.5 * rng.standard_normal((2, vocab, vocab))
+    tokens = np.empty((samples, positions + 1), np.int64)
+    tokens[:, 0] = rng.integers(vocab, size=samples)
+    for t in range(1, positions + 1):
+        logits = last[tokens[:, t - 1]] + before[tokens[:, max(t - 2, 0)]]
+        tokens[:, t] = np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)
+    return Task("markov", tokens[:, :-1].copy(), tokens[:, 1:].copy(), "cross-entropy", samples // 2)
+
+
+def batch_index(seed: int, steps: int, n: int, batch: int) -> Int[np.ndarray, "step batch"]:
+    """Which of ``n`` samples make the batch of every step: epochs in random order, without repetition inside one.
+
+    Raises:
+        ValueError: if a batch is empty or larger than the data.
+    """
+    if not 0 < batch <= n:
+        raise ValueError(f"`batch` is {batch}; it must lie between 1 and the {n} training samples")
+    rng = stream(seed, "batches")
+    per_epoch = n // batch
+    epochs = [rng.permutation(n)[: per_epoch * batch].reshape(per_epoch, batch) for _ in range(-(-steps // per_epoch))]
+    return np.concatenate(epochs)[:steps] if epochs else np.empty((0, batch), np.int64)
+
+
+def default_task(architecture: Architecture, *, sizes: Mapping[str, int] | None = None, seed: int = 0) -> Task:
+    """A task that fits a network: `markov` for a language model, `digits` for 64 inputs and 10 outputs, else a `teacher`.
+
+    Raises:
+        ValueError: if the network has several inputs, or reads tokens but does not predict one at every position.
+    """
+    if len(architecture.inputs) != 1:
+        raise ValueError(f"`{architecture.name}` has {len(architecture.inputs)} inputs; give it a task of its own")
+    (node,), output = architecture.inputs, architecture.output
+    complete = architecture.sizes(sizes or {})
+    shapes = [tuple(architecture.dims[d].size(complete, architecture.name) for d in n.dims) for n in (node, output)]
+    if node.kind == "token":
+        if len(node.dims) != 2 or shapes[0] != shapes[1]:
+            raise ValueError(f"`{architecture.name}` reads tokens but does not predict the next one; give it a task of its own")
+        return markov(positions=shapes[0][0], vocab=shapes[0][1], seed=seed)
+    return digits(seed=seed) if shapes == [(64,), (10,)] else teacher(inputs=shapes[0], outputs=shapes[1], seed=seed)

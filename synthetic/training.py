@@ -1,0 +1,204 @@
+"""Training the replicas of an ensemble as one batched program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..theory.constants import Constants
+from . import cost
+from .building import build
+from .ensemble import Ensemble, schedule_factor
+from .losses import replica_losses, sample_losses
+from .network import Network
+from .optimizers import make_update
+from .tasks import Task
+
+DIVERGED = 1e3
+"""A run has diverged when its loss is not finite or exceeds this multiple of the loss at initialisation."""
+
+TERMS = ("train loss", "validation loss")
+
+_MEMORY = 2**31
+_PIECE = 128  # validation samples at a time
+_LOOK_EVERY = {"cuda": 16}  # asking a GPU whether a run has diverged waits for it
+
+Progress = Callable[[str, float, float], None]
+"""Called with a label, the work done and the work in all."""
+
+
+def train(
+    ensemble: Ensemble,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+    chunk: int | None = None,
+) -> pd.DataFrame:
+    """Train all replicas of an ensemble and record their losses.
+
+    A run that diverges (see `DIVERGED`) is infinite from that step on; it is stopped, and neither disturbs nor
+    slows the others.
+
+    Args:
+        ensemble: what to train.
+        device: where.
+        progress: called at the recorded steps with the ensemble's label, the FLOPs done and all FLOPs.
+        chunk: at most this many replicas at once; by default as many as fit into memory.
+
+    Returns:
+        The frame of DESIGN section 7, one row per recorded step, replica and term: ``train loss`` (of the batch
+        that the next update uses) and ``validation loss`` (absent if the task has no validation samples).
+    """
+    replicas, device = ensemble.replicas, torch.device(device)
+    chunk = chunk or fitting_replicas(ensemble, device)
+    frames = []
+    for first in range(0, len(replicas), chunk):
+        training = _Training(ensemble, replicas[first : first + chunk], device)
+        share = len(training.replicas) / len(replicas)
+
+        def report(part: float, done: float = first / len(replicas), share: float = share) -> None:
+            if progress is not None:
+                progress(ensemble.label, ensemble.flops * (done + share * part), ensemble.flops)
+
+        frames.append(training.run(report))
+    return pd.concat(frames, ignore_index=True)
+
+
+def fitting_replicas(ensemble: Ensemble, device: torch.device | str = "cpu") -> int:
+    """How many replicas fit into 2 GiB, or into half of a GPU's free memory: weights, optimizer state, activations."""
+    device = torch.device(device)
+    budget = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _MEMORY
+    entries = 6 * cost.parameters(ensemble.architecture, ensemble.sizes)
+    entries += 2 * ensemble.batch * cost.activations(ensemble.architecture, ensemble.sizes)
+    size = 8 if ensemble.dtype == "float64" else 4
+    return max(1, min(len(ensemble.replicas), budget // (entries * size)))
+
+
+def load_task(task: Task, device: torch.device | str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Inputs and targets on the device, real numbers in the dtype of the network."""
+    tensors = (torch.as_tensor(array, device=device) for array in (task.inputs, task.targets))
+    inputs, targets = (t.to(dtype) if t.is_floating_point() else t for t in tensors)
+    return inputs, targets
+
+
+class _Divergence:
+    """Which replicas have diverged, and when; kept on the device, so that no step waits for it."""
+
+    def __init__(self, replicas: int, device: torch.device):
+        self.at = torch.full((replicas,), torch.inf, device=device, dtype=torch.float64)
+        self._limit = self.at
+        self._frozen = self.at.isfinite()
+        self._look_every = _LOOK_EVERY.get(device.type, 1)
+
+    def update(self, losses: Float[Tensor, " replica"], step: int) -> None:
+        if step == 0:
+            self._limit = DIVERGED * losses
+        diverged = ~(losses <= self._limit) | losses.isinf()
+        self.at = torch.where(diverged & self.at.isinf(), float(step), self.at)
+
+    def newly(self, step: int) -> Bool[Tensor, " replica"] | None:
+        """Replicas that have diverged since the last look, or None."""
+        if step % self._look_every:
+            return None
+        fresh = self.at.isfinite() & ~self._frozen
+        if not bool(fresh.any()):
+            return None
+        self._frozen |= fresh
+        return fresh
+
+
+class _Training:
+    """One batched program: some replicas of an ensemble, from initialisation to the last step."""
+
+    def __init__(self, ensemble: Ensemble, replicas: Sequence[tuple[float, int]], device: torch.device):
+        self.ensemble, self.replicas, self.device = ensemble, replicas, device
+        dtype = getattr(torch, ensemble.dtype)
+        constants = ensemble.constants or Constants.default(ensemble.architecture, base=ensemble.base)
+        built = build(
+            ensemble.architecture,
+            ensemble.table,
+            constants.with_rate(1.0),
+            sizes=ensemble.sizes,
+            base=ensemble.base,
+            seeds=[seed for _, seed in replicas],
+            dtype=dtype,
+            device=device,
+        )
+        self.network: Network = built.network
+        self.update = make_update(
+            ensemble.optimizer or ensemble.table.optimizer,
+            built.groups,
+            [rate for rate, _ in replicas],
+            momentum=ensemble.momentum,
+            betas=ensemble.betas,
+        )
+        self.inputs, self.targets = load_task(ensemble.task, device, dtype)
+        self.network.check_inputs(self.inputs)
+        self.index = torch.as_tensor(ensemble.batches, device=device)
+
+    def run(self, report: Callable[[float], None]) -> pd.DataFrame:
+        """Train; ``report`` is called with the part of the steps that is done."""
+        ensemble, weights = self.ensemble, [w for w in self.network.parameters() if w.requires_grad]
+        divergence = _Divergence(len(self.replicas), self.device)
+        recorded = []
+        for step in range(ensemble.steps + 1):
+            losses = self._losses(self.index[step])
+            divergence.update(losses.detach(), step)
+            if step in ensemble.recorded:
+                recorded.append((losses.detach(), self._validate()))
+                report(step / max(1, ensemble.steps))
+            if step < ensemble.steps:
+                factor = schedule_factor(ensemble.schedule, step, ensemble.steps, ensemble.warmup)
+                self.update.step(torch.autograd.grad(losses.sum(), weights, materialize_grads=True), factor)
+                if (fresh := divergence.newly(step)) is not None:
+                    self.update.freeze(fresh)
+        return self._frame(recorded, divergence)
+
+    def _losses(self, samples: Tensor) -> Float[Tensor, " replica"]:
+        return replica_losses(self.network(self.inputs[samples]), self.targets[samples], self.ensemble.task.loss)
+
+    @torch.no_grad()
+    def _validate(self) -> Float[Tensor, " replica"] | None:
+        """Mean loss of the validation samples, piece by piece."""
+        task = self.ensemble.task
+        count = len(task.inputs) - task.train
+        if not count:
+            return None
+        pieces = torch.arange(task.train, len(task.inputs), device=self.device).split(max(_PIECE, 2 * self.ensemble.batch))
+        total = [sample_losses(self.network(self.inputs[p]), self.targets[p], task.loss).sum(1) for p in pieces]
+        return torch.stack(total).sum(0) / count
+
+    def _frame(self, recorded: Sequence[tuple[Tensor, Tensor | None]], divergence: _Divergence) -> pd.DataFrame:
+        ensemble = self.ensemble
+        steps, at = np.array(ensemble.recorded), divergence.at.cpu().numpy()
+        rates, seeds = (np.array(column) for column in zip(*self.replicas, strict=True))
+        frames = []
+        for term, column in zip(TERMS, zip(*recorded, strict=True), strict=True):
+            if column[0] is None:
+                continue
+            values = torch.stack(column).double().cpu().numpy()
+            values[(steps[:, None] >= at) | ~np.isfinite(values)] = np.inf
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "source": "synthetic",
+                        "case": ensemble.case,
+                        "config": ensemble.config,
+                        "seed": np.tile(seeds, len(steps)),
+                        "step": np.repeat(steps, len(at)),
+                        "weight": "",
+                        "term": term,
+                        "value": values.ravel(),
+                        "predicted": np.nan,
+                        **{f"size.{axis}": size for axis, size in ensemble.sizes.items()},
+                        "hp.learning_rate": np.tile(rates, len(steps)),
+                        "diverged_at": np.tile(np.where(np.isinf(at), np.nan, at), len(steps)),
+                    }
+                )
+            )
+        return pd.concat(frames, ignore_index=True)

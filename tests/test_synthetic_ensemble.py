@@ -1,0 +1,222 @@
+"""Ensembles: a replica alone is itself in the ensemble, divergence is a result, keys see what matters."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from widelimit.synthetic import Ensemble, build, default_task, digits, make_update, teacher, train
+from widelimit.synthetic.ensemble import log_spaced, schedule_factor
+from widelimit.synthetic.store import make_key
+from widelimit.synthetic.training import fitting_replicas
+from widelimit.theory.architecture import Architecture
+from widelimit.theory.constants import Constants
+from widelimit.theory.scales import Powers
+from widelimit.theory.table import ExponentTable, Operation, Row, Shape
+from widelimit.theory.zoo import gpt, mlp, resmlp
+
+
+def standard(architecture: Architecture, optimizer: str) -> ExponentTable:
+    """All powers zero."""
+    rows = tuple(Row(name, Shape()) for name in architecture.weights)
+    operations = (Operation(o.name, o.kind, Powers()) for o in architecture.operations)
+    return ExponentTable(architecture.name, optimizer, rows, tuple(operations))
+
+
+def ensemble(architecture: Architecture, optimizer: str = "sgd", **settings) -> Ensemble:
+    given = {"sizes": {"n": 16}, "learning_rates": (0.03, 0.1), "seeds": (0, 1), "steps": 20, "batch": 8, **settings}
+    task = given.pop("task", None) or default_task(architecture)
+    return Ensemble(architecture, standard(architecture, optimizer), task, **given)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("architecture", "optimizer", "rates"),
+    [(mlp(), "sgd", (0.03, 0.1)), (resmlp(), "adam", (1e-3, 1e-2)), (gpt(vocab=11, positions=6), "adamw", (1e-3, 1e-2))],
+    ids=["mlp", "resmlp", "gpt"],
+)
+def test_a_replica_alone_equals_itself_in_the_ensemble(architecture: Architecture, optimizer: str, rates, dtype: str):
+    """To 1e-5 in float32 and 1e-10 in float64 over 20 steps (DESIGN section 7)."""
+    together = train(ensemble(architecture, optimizer, learning_rates=rates, dtype=dtype, task=small(default_task(architecture))))
+    alone = train(
+        ensemble(architecture, optimizer, learning_rates=rates[1:], seeds=(1,), dtype=dtype, task=small(default_task(architecture)))
+    )
+    same = together[(together["hp.learning_rate"] == rates[1]) & (together.seed == 1)].reset_index(drop=True)
+    assert len(same) == len(alone) > 0
+    np.testing.assert_allclose(same.value, alone.value, rtol=1e-5 if dtype == "float32" else 1e-10)
+
+
+def small(task):
+    """A few validation samples are enough here."""
+    return replace(task, inputs=task.inputs[: task.train + 16], targets=task.targets[: task.train + 16])
+
+
+def test_losses_are_those_of_a_plain_loop_in_torch():
+    spec = ensemble(
+        mlp(activation="tanh"),
+        learning_rates=(0.05,),
+        seeds=(3,),
+        dtype="float64",
+        schedule="linear",
+        warmup=2,
+        task=small(digits()),
+    )
+    built = build(
+        spec.architecture, spec.table, Constants.default(spec.architecture), sizes=spec.sizes, seed=3, dtype=torch.float64
+    )
+    weights = [torch.nn.Parameter(w[0].detach().clone()) for w in built.network.parameters()]
+    optimizer = torch.optim.SGD(weights, 0.05)
+    x, y = torch.as_tensor(spec.task.inputs), torch.as_tensor(spec.task.targets)
+
+    def loss(samples) -> torch.Tensor:
+        h = x[samples]
+        for w in weights[:-1]:
+            h = torch.tanh(h @ w.T)
+        return torch.nn.functional.cross_entropy(h @ weights[-1].T, y[samples])
+
+    expected = {"train loss": {}, "validation loss": {}}
+    for step in range(21):
+        now = loss(spec.batches[step])
+        expected["train loss"][step] = now.item()
+        expected["validation loss"][step] = loss(range(spec.task.train, len(x))).item()
+        optimizer.param_groups[0]["lr"] = 0.05 * min(1, (step + 1) / 3) * (1 - step / 20)
+        optimizer.zero_grad()
+        now.backward()
+        optimizer.step()
+    for row in train(spec).itertuples():
+        assert row.value == pytest.approx(expected[row.term][row.step], rel=1e-10)
+
+
+def test_a_diverging_run_is_infinite_from_then_on_and_does_not_disturb_the_others():
+    frame = train(ensemble(mlp(), learning_rates=(0.1, 1e6), seeds=(0,)))
+    calm = train(ensemble(mlp(), learning_rates=(0.1,), seeds=(0,)))
+    good, bad = (frame[frame["hp.learning_rate"] == rate] for rate in (0.1, 1e6))
+    np.testing.assert_allclose(good.value, calm.value, rtol=1e-5)
+    assert good.diverged_at.isna().all()
+    at = bad.diverged_at.unique()
+    assert len(at) == 1 and 1 <= at[0] <= 3
+    assert np.isinf(bad.value[bad.step >= at[0]]).all() and np.isfinite(bad.value[bad.step < at[0]]).all()
+
+
+def test_not_a_number_at_initialisation_diverges_at_step_zero():
+    constants = Constants.default(mlp()).with_weights(init_std=1e30)
+    frame = train(ensemble(mlp(), constants=constants, steps=3))
+    assert (frame.diverged_at == 0).all() and np.isinf(frame.value).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("architecture", [mlp(), gpt(vocab=11, positions=6), resmlp()], ids=lambda a: a.name)
+def test_cuda_agrees_with_the_cpu(architecture: Architecture, optimizer: str):
+    rates = (0.03, 1e6) if optimizer == "sgd" else (0.001, 0.01)
+    spec = ensemble(architecture, optimizer, learning_rates=rates, dtype="float64")
+    cpu, cuda = train(spec), train(spec, device="cuda")
+    np.testing.assert_allclose(cuda.value, cpu.value, rtol=1e-8)
+
+
+def test_chunks_do_not_change_results():
+    spec = ensemble(mlp(), task=teacher(inputs=64, outputs=10, samples=40), dtype="float64")
+    one, other = (train(spec, chunk=c).sort_values(["term", "hp.learning_rate", "seed", "step"]) for c in (1, 4))
+    np.testing.assert_allclose(one.value, other.value, rtol=1e-10)
+    assert fitting_replicas(spec) == 4
+
+
+def test_the_frame_has_the_columns_of_the_design_and_repeats_bitwise():
+    spec = ensemble(mlp(), case="digits", config="sp", steps=5)
+    frame = train(spec)
+    columns = ["source", "case", "config", "seed", "step", "weight", "term", "value", "predicted"]
+    assert list(frame) == [*columns, "size.n", "hp.learning_rate", "diverged_at"]
+    assert frame.value.dtype == np.float64 and sorted(frame.step.unique()) == list(spec.recorded)
+    assert len(frame) == 2 * 4 * len(spec.recorded)
+    assert frame.equals(train(spec))
+
+
+def test_given_batches_are_used():
+    index = np.tile(np.arange(8), (6, 1))
+    spec = ensemble(mlp(), index=index, steps=5)
+    frame = train(spec)
+    losses = frame[(frame.term == "train loss") & (frame.seed == 0) & (frame["hp.learning_rate"] == 0.03)]
+    assert losses.value.is_monotonic_decreasing  # full-batch descent on eight samples
+
+
+def test_progress_reaches_the_end():
+    calls = []
+    spec = ensemble(mlp(), steps=4)
+    train(spec, progress=lambda label, done, total: calls.append((label, done / total)), chunk=2)
+    assert calls[-1] == (spec.label, pytest.approx(1.0)) and [c[1] for c in calls] == sorted(c[1] for c in calls)
+
+
+def test_recorded_steps_are_log_spaced_and_few():
+    assert log_spaced(0, 24) == (0,) and log_spaced(1, 24) == (0, 1)
+    steps = log_spaced(10_000, 60)
+    assert steps[0] == 0 and steps[-1] == 10_000 and len(steps) <= 60 and list(steps) == sorted(set(steps))
+
+
+def test_schedules_rise_and_fall():
+    assert [schedule_factor("constant", s, 10, 1) for s in (0, 1, 9)] == [0.5, 1, 1]
+    assert schedule_factor("linear", 5, 10) == 0.5
+    assert schedule_factor("cosine", 5, 10) == pytest.approx(0.5) and schedule_factor("cosine", 0, 10) == 1
+
+
+def key_of(spec: Ensemble) -> str:
+    return make_key(spec.key_data())
+
+
+def test_the_key_sees_what_changes_numbers_and_nothing_else():
+    spec = ensemble(mlp())
+    reason = replace(spec.table, rows=tuple(replace(r, reason="because") for r in spec.table.rows))
+    same = [replace(spec, case="other", config="x"), replace(spec, table=reason), replace(spec, constants=Constants.default(mlp()))]
+    changed = [
+        replace(spec, table=spec.table.changed("W1", learning_rate=Powers(n=1))),
+        replace(spec, seeds=(0, 2)),
+        replace(spec, sizes={"n": 32}),
+        replace(spec, dtype="float64"),
+        replace(spec, steps=21),
+        replace(spec, base={"n": 1}),
+        replace(spec, architecture=mlp(activation="tanh")),
+        replace(spec, momentum=0.9),
+        replace(spec, data_seed=1),
+        replace(spec, task=digits(seed=1)),
+        replace(spec, constants=Constants.default(mlp()).with_weights(weight_decay=0.1)),
+    ]
+    assert {key_of(e) for e in same} == {key_of(spec)}
+    assert len({key_of(spec), *map(key_of, changed)}) == len(changed) + 1
+
+
+def test_training_is_its_parts_one_after_the_other():
+    """`build`, `make_update` and the batches by hand end at the same loss."""
+    spec = ensemble(mlp(), "adam", learning_rates=(0.01,), seeds=(0,), steps=3, dtype="float64")
+    built = build(spec.architecture, spec.table, sizes=spec.sizes, dtype=torch.float64)
+    update = make_update("adam", built.groups, [0.01])
+    x, y = torch.as_tensor(spec.task.inputs), torch.as_tensor(spec.task.targets)
+
+    def loss(step: int) -> torch.Tensor:
+        samples = spec.batches[step]
+        return torch.nn.functional.cross_entropy(built.network(x[samples])[0], y[samples])
+
+    for step in range(3):
+        update.step(torch.autograd.grad(loss(step), list(built.network.parameters())))
+    frame = train(spec)
+    last = frame[(frame.term == "train loss") & (frame.step == 3)].value.item()
+    assert last == pytest.approx(loss(3).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"seeds": ()}, "`seeds`"),
+        ({"schedule": "step"}, "unknown schedule `step`"),
+        ({"dtype": "float16"}, "`dtype` is `float16`"),
+        ({"records": 61}, "`records` is 61"),
+        ({"sizes": {"n": -3}}, "size `-3`"),
+        ({"index": np.zeros((3, 3), int)}, r"`index` has the shape \(3, 3\)"),
+    ],
+)
+def test_errors_name_the_culprit(settings: dict, match: str):
+    with pytest.raises(ValueError, match=match):
+        ensemble(mlp(), **settings)
+
+
+def test_targets_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="do not fit outputs"):
+        train(ensemble(mlp(), task=teacher(inputs=64, outputs=3)))

@@ -1,0 +1,127 @@
+"""What a parameterisation should achieve, as named relations on the sizes of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .observables import Observable
+from .propagate import Net, Report, Site, Term
+
+
+@dataclass(frozen=True)
+class Desideratum:
+    """A named property; a set of them is written ``"stable+maximal-update"`` or by a short name such as ``"mup"``."""
+
+    name: str
+    description: str
+
+
+ATOMS = {
+    d.name: d
+    for d in (
+        Desideratum("stable", "every forward tensor stays O(1) during training"),
+        Desideratum("maximal-update", "every weight's own output is Theta(1) at initialisation, and its update changes it by Theta(1)"),
+        Desideratum("kernel", "every output is Theta(1) at initialisation, and every update changes the network's output by Theta(1)"),
+        Desideratum("faithful", "epsilon scales as the gradient that it is added to"),
+        Desideratum("equal-timescale", "the fraction of a weight that decay removes per step does not scale"),
+    )
+}
+
+DESIDERATA = {
+    **ATOMS,
+    "mup": Desideratum("stable+maximal-update+faithful+equal-timescale", "maximal update parameterisation"),
+    "ntk": Desideratum("stable+kernel+faithful+equal-timescale", "neural tangent (kernel) parameterisation"),
+}
+
+
+def find_desiderata(name: str) -> tuple[str, ...]:
+    """The names of the atomic desiderata of a set.
+
+    Raises:
+        ValueError: if one is unknown, or if none of them fixes the updates.
+    """
+    text = DESIDERATA[name].name if name in DESIDERATA and name not in ATOMS else name
+    names = tuple(part.strip() for part in text.split("+"))
+    for part in names:
+        if part not in ATOMS:
+            raise ValueError(f"unknown desideratum `{part}`; choose from {', '.join(DESIDERATA)}, or join some with +")
+    if ("maximal-update" in names) == ("kernel" in names):
+        raise ValueError(f"`{name}` must contain either maximal-update or kernel (and not both): they say how large updates are")
+    return names if "stable" in names else ("stable", *names)
+
+
+@dataclass
+class Relations:
+    """Terms that must be O(1) (``bounded``) and groups whose largest must be Theta(1) (``attained``), by label."""
+
+    bounded: dict[str, list[Term]] = field(default_factory=dict)
+    attained: dict[str, list[Term]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+
+def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
+    """The relations of the desiderata for what one propagation found."""
+    found = Relations()
+    for site, pieces in zip(net.sites, report.acts, strict=True):
+        found.bounded[f"stable {site.node.name}"] = [(p.size, p.form) for p in pieces]
+    _normalisers(net, report, found)
+    if "maximal-update" in names:
+        _initial(net, report, found, outputs=False)
+        _maximal_update(net, report, found)
+    if "kernel" in names:
+        _initial(net, report, found, outputs=True)
+        _kernel(net, report, found)
+    found.missing = [label for label, terms in found.attained.items() if not terms]
+    return found
+
+
+def _normalisers(net: Net, report: Report, found: Relations) -> None:
+    """What a normalisation divides by is the size of its input."""
+    for site in net.sites:
+        if site.node.op == "norm":
+            size, form = net.space.letter(f"norm:{site.node.name}")
+            pieces = report.acts[site.args[0]]
+            found.attained[f"norm {site.node.name}"] = [(p.size - size, p.form - form) for p in pieces]
+
+
+def _initial(net: Net, report: Report, found: Relations, *, outputs: bool) -> None:
+    """A weight's own output is Theta(1) at initialisation where it has a growing axis (``outputs``: everywhere)."""
+    for site in net.sites:
+        node = site.node
+        if node.op == "dense" and net.architecture.weights[node.weight].init == "gaussian" and (site.dims or outputs):
+            found.attained[f"init {node.name}"] = report.terms.get(Observable(node.name, "W0 x0"), [])
+
+
+def _maximal_update(net: Net, report: Report, found: Relations) -> None:
+    """An update changes its weight's own output by Theta(1), or the sum over its index where that is summed later."""
+    for i, name in enumerate(net.names):
+        if not net.architecture.weights[name].trained:
+            continue
+        terms: list[Term] = []
+        for site in (s for s in net.sites if s.weight == i):
+            terms += report.terms.get(Observable(site.node.name, "dW x0"), [])
+            terms += report.terms.get(Observable(site.node.name, "dW dx"), [])
+            index = net.mask(net.architecture.weights[name].index) & site.dims
+            if index:
+                terms += [(p.size, p.form) for p in report.acts[_hub(net, site, index)] if p.via == 2 + i]
+        found.attained[f"update {name}"] = terms
+
+
+def _hub(net: Net, site: Site, index: int) -> int:
+    """The first tensor downstream in which the index axes have been summed."""
+    queue = [net.position[site.node.name]]
+    while queue:
+        at = queue.pop(0)
+        if not net.sites[at].dims & index:
+            return at
+        queue += [i for i, s in enumerate(net.sites) if at in s.args]
+    return len(net.sites) - 1
+
+
+def _kernel(net: Net, report: Report, found: Relations) -> None:
+    """To first order in each update alone, the network's output changes by Theta(1)."""
+    for i, name in enumerate(net.names):
+        if net.architecture.weights[name].trained:
+            first = [(p.size, p.form) for p in report.acts[-1] if p.order == 1 and p.via == 1 + i]
+            found.attained[f"kernel {name}"] = first

@@ -1,0 +1,33 @@
+"""Names of what can be measured; `synthetic` and `dmft` fill in the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS = ("W0 x0", "dW x0", "W0 dx", "dW dx")
+
+
+@dataclass(frozen=True, order=True)
+class Observable:
+    """The RMS of one atomic term of ``W x = W0 x0 + dW x0 + W0 dx + dW dx`` (backward: of ``W^T g``).
+
+    Args:
+        node: the tensor of the architecture at which the weight is applied.
+        kind: ``"W0 x0"`` (at initialisation), ``"dW x0"``, ``"W0 dx"`` or ``"dW dx"``.
+        backward: the product with the transposed weight in the backward pass.
+    """
+
+    node: str
+    kind: str
+    backward: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.node}{'^T' if self.backward else ''}: {self.kind.replace('x', 'g') if self.backward else self.kind}"
+
+    @classmethod
+    def parse(cls, text: str) -> Observable:
+        """Read the form that ``str`` writes."""
+        node, kind = text.rsplit(": ", 1)
+        if node.endswith("^T"):
+            return cls(node[:-2], kind.replace("g", "x"), True)
+        return cls(node, kind)

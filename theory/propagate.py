@@ -1,0 +1,444 @@
+"""Forward and backward passes of the word calculus through an architecture: tensors become pieces, updates atomic terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from .architecture import Architecture, Node
+from .observables import Observable
+from .scales import Regime
+from .words import NOTHING, Algebra, Gauss, Piece, Space
+
+HAS_MEAN = frozenset({"relu", "gelu", "silu", "softplus", "sigmoid", "softmax"})
+BASES = {"1": 0, "chi": 1}
+
+Term = tuple[int, int]  # (size, form)
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What is dropped while pieces are propagated.
+
+    Args:
+        order: updates that may be multiplied.
+        slack: pieces that, with all that their word can gain by cancelling, stay smaller than their tensor's largest by
+            more than this exponent are dropped.
+        merge: letters (from the head) in which two pieces must agree to be merged; None compares whole words.
+        cap: pieces kept per tensor; None keeps all.
+        ties: keep pieces of equal size whose forms differ (for certificates).
+        follow: let updates that outgrow the initial input of a norm count in what it divides by.
+        steps: gradients computed (training steps); None: one more than the order, where nothing changes any more.
+    """
+
+    order: int = 2
+    slack: Fraction = Fraction(0)
+    merge: int | None = 1
+    cap: int | None = None
+    ties: bool = False
+    steps: int | None = None
+    follow: bool = True
+
+
+@dataclass(frozen=True)
+class Site:
+    """A node compiled for one regime: dimensions as bit masks over those that grow."""
+
+    node: Node
+    args: tuple[int, ...]
+    dims: int
+    over: int = 0
+    weight: int = -1
+
+
+@dataclass
+class Update:
+    """One rank-one piece of a weight's update: ``left`` (backward factor) times ``right`` (forward factor)."""
+
+    left: Piece
+    right: Piece
+    size: int
+    form: int
+
+    @property
+    def reach(self) -> int:
+        """Its size with all that cancelling letters can add."""
+        return self.size + self.left.word.gain + self.right.word.gain
+
+
+@dataclass
+class Report:
+    """What one propagation found: pieces of every tensor, sizes of every atomic term, what was dropped."""
+
+    acts: list[list[Piece]]
+    grads: list[list[Piece]]
+    terms: dict[Observable, list[Term]]
+    dropped: int = 0
+    capped: int = 0
+    order_cut: set[Observable] = field(default_factory=set)
+
+
+class Net:
+    """An architecture compiled for one regime; `propagate` evaluates its pieces at a point of the unknown exponents.
+
+    The unknowns are ``std:W`` and ``amp:W`` (amplitude: the update's entries are ``scale^amp * backward * forward``) for
+    every weight, ``mult:node`` for multipliers that are to be derived, ``norm:node`` for what a normalisation divides by.
+    """
+
+    def __init__(self, architecture: Architecture, regime: Regime, alignment: Mapping[str, Sequence[Fraction]] | None = None):
+        regime.check([a.name for a in architecture.axes], architecture.name)
+        self.architecture, self.regime, self.alignment = architecture, regime, alignment
+        self.growing = [d.name for d in architecture.dims.values() if d.powers.at(regime)]
+        powers = [architecture.dims[d].powers.at(regime) for d in self.growing]
+        for name, power in zip(self.growing, powers, strict=True):
+            if power < 0:
+                raise ValueError(f"dimension `{name}` of `{architecture.name}` shrinks as scale^{power} in this regime")
+        self.bit = {d: 1 << i for i, d in enumerate(self.growing)}
+        self.names = list(architecture.weights)
+        self.position = {node.name: i for i, node in enumerate(architecture.nodes)}
+        self.sites = [self._compile(node) for node in architecture.nodes]
+        fixed = [n.power.at(regime) for n in architecture.operations if n.power is not None]
+        self.space = Space(powers, self._unknowns(), _denominator(fixed))
+
+    def mask(self, dims: Sequence[str]) -> int:
+        return sum(self.bit[d] for d in dict.fromkeys(dims) if d in self.bit)
+
+    def _compile(self, node: Node) -> Site:
+        if node.op == "rename" and node.over[0] in self.bit:
+            raise ValueError(f"`{node.name}` renames the growing dimension `{node.over[0]}`; the calculus cannot follow that")
+        over = self.mask(node.over if node.op in ("product", "sum", "dense", "collect") else ())
+        weight = self.names.index(node.weight) if node.weight else -1
+        return Site(node, tuple(self.position[a] for a in node.args), self.mask(node.dims), over, weight)
+
+    def _unknowns(self) -> list[str]:
+        weights = self.architecture.weights.values()
+        stds = [f"std:{w.name}" for w in weights if w.init == "gaussian"]
+        amps = [f"amp:{w.name}" for w in weights if w.trained]
+        mults = [f"mult:{n.name}" for n in self.architecture.operations if n.power is None]
+        return stds + amps + mults + [f"norm:{n.name}" for n in self.architecture.nodes if n.op == "norm"]
+
+    def fans(self, weight: str) -> tuple[Fraction, Fraction]:
+        """Exponents of fan-out and fan-in."""
+        w, dims = self.architecture.weights[weight], self.architecture.dims
+        out, inn = (sum((dims[d].powers.at(self.regime) for d in side), Fraction(0)) for side in (w.out, w.inn))
+        return out, inn
+
+    def propagate(self, point: Mapping[str, Fraction], pruning: Pruning) -> Report:
+        """Evaluate everything at ``point``; what normalisations divide by is found on the way and written to it.
+
+        A norm's input is taken at its initial size first; where updates outgrow that, and the pruning says so, again.
+        """
+        point = self._norms(point, replace(pruning, order=0, steps=0))
+        for _ in range(8):
+            self.space.move(point)
+            run = _Run(self, pruning)
+            report = run.run()
+            moved = {k: v for k, v in run.found.items() if point.get(k) != v}
+            if not moved or not pruning.follow:
+                break
+            point.update(moved)
+        return report
+
+    def _norms(self, point: Mapping[str, Fraction], pruning: Pruning) -> dict[str, Fraction]:
+        """Sizes of the inputs of all norms at initialisation, one after the other."""
+        point = dict(point)
+        while True:
+            self.space.move(point)
+            run = _Run(self, pruning)
+            run.run()
+            moved = {k: v for k, v in run.found.items() if point.get(k) != v}
+            if not moved:
+                return point
+            point.update([next(iter(moved.items()))])
+
+
+def _denominator(values: Sequence[Fraction]) -> int:
+    from math import lcm
+
+    return lcm(1, *(v.denominator for v in values))
+
+
+class _Run:
+    """One evaluation: forward and backward, updates rebuilt from the last gradient, as often as the order asks."""
+
+    def __init__(self, net: Net, pruning: Pruning):
+        self.net, self.pruning, self.space = net, pruning, net.space
+        self.algebra = Algebra(net.space)
+        self.slack = int(pruning.slack * net.space.unit)
+        self.found: dict[str, Fraction] = {}
+        self.bases = dict(BASES)
+        self.dropped = self.capped = 0
+        self.weights = [self._gauss(i, name) for i, name in enumerate(net.names)]
+
+    def _gauss(self, ident: int, name: str) -> Gauss:
+        w = self.net.architecture.weights[name]
+        std = self.space.letter(f"std:{name}") if w.init == "gaussian" else None
+        return Gauss(ident, self.net.mask(w.out), self.net.mask(w.inn), self.net.mask(w.index), std)
+
+    def _via(self, weight: int) -> int:
+        """Which update made a piece: told apart for weights with an index, which are judged at the sum over it."""
+        return 2 + weight if self.weights[weight].index or self.pruning.steps == 1 else 1
+
+    def piece(self, base: str) -> Piece:
+        return Piece(0, 0, self.algebra.empty, self.bases.setdefault(base, len(self.bases)))
+
+    def run(self) -> Report:
+        updates: list[list[Update]] = [[] for _ in self.weights]
+        order = self.pruning.order
+        steps = order + 1 if self.pruning.steps is None else self.pruning.steps + 1
+        for step in range(steps):
+            self.terms: dict[Observable, list[Term]] = {}
+            self.found = {}
+            acts = self._forward(updates)
+            grads = self._backward(acts, updates)
+            if step < steps - 1:
+                updates = [self._update(i, acts, grads) for i in range(len(self.weights))]
+        return Report(acts, grads, self.terms, self.dropped, self.capped)
+
+    # -- forward
+    def _forward(self, updates: list[list[Update]]) -> list[list[Piece]]:
+        acts: list[list[Piece]] = []
+        for site in self.net.sites:
+            acts.append(self._prune(self._tensor(site, [acts[a] for a in site.args], updates)))
+        return acts
+
+    def _tensor(self, site: Site, args: list[list[Piece]], updates: list[list[Update]]) -> list[Piece]:
+        node, algebra = site.node, self.algebra
+        match node.op:
+            case "input":
+                return [self.piece(node.name)]
+            case "one":
+                return [self.piece("1")]
+            case "dense":
+                return self._dense(site, args[0], updates[site.weight], backward=False)
+            case "map" | "softmax":
+                mean = [self.piece("1")] if (node.kind or node.op) in HAS_MEAN else []
+                return args[0] + mean
+            case "scale":
+                factor = self._multiplier(node)
+                return [p.times(factor) for p in args[0]]
+            case "add":
+                return [p for arg in args for p in arg]
+            case "norm":
+                return self._normalised(node, args[0])
+            case "sum":
+                return [algebra.sum(p, site.over) for p in args[0]]
+            case "product":
+                return self._product(args[0], args[1], site.over, self.net.sites[site.args[0]].dims, self.net.sites[site.args[1]].dims)
+            case "collect":
+                return args[0] + [algebra.sum(p, site.over) for p in args[1]]
+            case _:  # carry, rename, rotary: the same entries elsewhere
+                return args[0]
+
+    def _multiplier(self, node: Node) -> Term:
+        if node.power is None:
+            return self.space.letter(f"mult:{node.name}")
+        return self.space.constant(node.power.at(self.net.regime))
+
+    def _normalised(self, node: Node, pieces: list[Piece]) -> list[Piece]:
+        name = f"norm:{node.name}"
+        if pieces:
+            self.found[name] = Fraction(max(p.size for p in pieces), self.space.unit)
+        factor = self.space.letter(name)
+        return [p.divided(factor) for p in pieces]
+
+    def _product(self, left: list[Piece], right: list[Piece], over: int, dims_left: int, dims_right: int) -> list[Piece]:
+        """Entrywise product of two tensors, then a sum; an inner product where both have the summed axes."""
+        order, out = self.pruning.order, []
+        for p in left:
+            for q in right:
+                if p.order + q.order > order:
+                    continue
+                if over & dims_left & dims_right:
+                    out += self._contracted(p, q, over)
+                else:
+                    out += [self.algebra.sum(r, over) for r in self.algebra.product(p, q)]
+        return out
+
+    def _contracted(self, p: Piece, q: Piece, over: int) -> list[Piece]:
+        empty, order, via = self.algebra.empty, p.order + q.order, p.via or q.via
+        return [Piece(s, f, empty, 0, signs, order, via) for s, f, signs in self.algebra.inner(p, q, over)]
+
+    # -- weights
+    def _dense(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
+        """A weight applied: its initial value and its update, each to what was there at initialisation and to the change."""
+        if self.net.alignment is not None:
+            return self._aligned(site, pieces, updates, backward=backward)
+        node, weight = site.node, self.weights[site.weight]
+        flipped = node.transposed != backward
+        over = (weight.out if flipped else weight.inn) & (site.dims if backward else self.net.sites[site.args[0]].dims)
+        out: list[Piece] = []
+        initial = self._note(node, "W0 x0", backward), self._note(node, "W0 dx", backward)
+        constant = weight.std is None and self.net.architecture.weights[node.weight].init == "ones"
+        for p in pieces:
+            made = [p] if constant else list(self.algebra.apply(weight, flipped, p, over))
+            out += made
+            initial[p.via > 0].extend((q.size, q.form) for q in made)
+        return out + self._updated(site, pieces, updates, over, flipped=flipped, backward=backward)
+
+    def _note(self, node: Node, kind: str, backward: bool) -> list[Term]:
+        return self.terms.setdefault(Observable(node.name, kind, backward), [])
+
+    def _updated(
+        self, site: Site, pieces: list[Piece], updates: list[Update], over: int, *, flipped: bool, backward: bool
+    ) -> list[Piece]:
+        out: list[Piece] = []
+        room, via = 2 * self.space.half(over)[0], self._via(site.weight)
+        order, inner = self.pruning.order, self.algebra.inner
+        peaks = [None, None]
+        notes = self._note(site.node, "dW x0", backward), self._note(site.node, "dW dx", backward)
+        for p in sorted(pieces, key=lambda p: -p.size):
+            kind = p.via > 0
+            for u in updates:
+                if peaks[kind] is not None and u.reach + p.size + room < peaks[kind] - self.slack:
+                    break
+                left, right = (u.right, u.left) if flipped else (u.left, u.right)
+                total = 1 + left.order + right.order + p.order
+                if total > order:
+                    continue
+                rest = u.size - right.size, u.form - right.form
+                for size, form, signs in inner(right, p, over):
+                    q = Piece(rest[0] + size, rest[1] + form, left.word, left.base, signs ^ left.signs, total, via)
+                    out.append(q)
+                    peak = peaks[kind]
+                    peaks[kind] = q.size if peak is None or q.size > peak else peak
+                    notes[kind].append((q.size, q.form))
+        return out
+
+    def _aligned(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
+        """Alignment exponents given: ``dW x0``, ``W0 dx`` and ``dW dx`` sum over the fan-in with them (Everett et al.)."""
+        node, empty = site.node, self.algebra.empty
+        name = node.weight
+        assert self.net.alignment is not None
+        alpha, omega, u = self.net.alignment.get(name, self.net.alignment[""])
+        half_over = site.dims if backward else self.net.sites[site.args[0]].dims
+        weight = self.weights[site.weight]
+        flipped = node.transposed != backward
+        over = (weight.out if flipped else weight.inn) & half_over
+        out: list[Piece] = []
+        std = weight.std if weight.std is not None else None
+        for p in pieces:
+            if std is not None:
+                factor = self._power(over, Fraction(1, 2) if backward or not p.via else omega)
+                q = p.times((std[0] + factor[0], std[1] + factor[1]))
+                out.append(q)
+                self._note(node, "W0 dx" if p.via else "W0 x0", backward).append((q.size, q.form))
+            for up in updates:
+                total = 1 + up.left.order + up.right.order + p.order
+                if total > self.pruning.order:
+                    continue
+                factor = self._power(over, u if p.via else alpha)
+                size, form = up.size + p.size + factor[0], up.form + p.form + factor[1]
+                q = Piece(size, form, empty, p.base, NOTHING, total, self._via(site.weight))
+                out.append(q)
+                self._note(node, "dW dx" if p.via else "dW x0", backward).append((size, form))
+        return out
+
+    def _power(self, axes: int, exponent: Fraction) -> Term:
+        half = self.space.half(axes)
+        value = Fraction(half[0]) * 2 * exponent, Fraction(half[1]) * 2 * exponent
+        if value[1].denominator != 1:
+            raise ValueError(f"alignment exponent {exponent} needs a finer unit")
+        return int(value[0]), int(value[1])
+
+    def _update(self, weight: int, acts: list[list[Piece]], grads: list[list[Piece]]) -> list[Update]:
+        """Amplitude times backward piece times forward piece, from every use of the weight."""
+        name = self.net.names[weight]
+        if not self.net.architecture.weights[name].trained:
+            return []
+        amp, best = self.space.letter(f"amp:{name}"), {}
+        for site, node in ((s, i) for i, s in enumerate(self.net.sites) if s.weight == weight):
+            for g in grads[node]:
+                for x in acts[site.args[0]]:
+                    if g.order + x.order >= self.pruning.order:
+                        continue
+                    left, right = (x, g) if site.node.transposed else (g, x)
+                    u = Update(left, right, amp[0] + g.size + x.size, amp[1] + g.form + x.form)
+                    key = (self._head(left), self._head(right), left.signs, right.signs)
+                    bucket = best.setdefault(key, [])
+                    if not self._covered(bucket, u.size, u.form, g.order + x.order):
+                        bucket.append((u.size, u.form, g.order + x.order, u))
+        found = sorted((t[3] for bucket in best.values() for t in bucket), key=lambda u: -u.reach)
+        top = max((u.size for u in found), default=0)
+        kept = [u for u in found if u.reach >= top - self.slack]
+        self.dropped += len(found) - len(kept)
+        if self.pruning.cap is not None and len(kept) > self.pruning.cap:
+            self.capped += len(kept) - self.pruning.cap
+            kept = kept[: self.pruning.cap]
+        return kept
+
+    # -- backward
+    def _backward(self, acts: list[list[Piece]], updates: list[list[Update]]) -> list[list[Piece]]:
+        grads: list[list[Piece]] = [[] for _ in self.net.sites]
+        grads[-1] = [self.piece("chi")]
+        for i in range(len(self.net.sites) - 1, -1, -1):
+            grads[i] = self._prune(grads[i])
+            if grads[i]:
+                self._pull(self.net.sites[i], grads[i], acts, grads, updates)
+        return grads
+
+    def _pull(
+        self, site: Site, g: list[Piece], acts: list[list[Piece]], grads: list[list[Piece]], updates: list[list[Update]]
+    ) -> None:
+        """Add what the gradient of a node gives to its arguments."""
+        node, sites = site.node, self.net.sites
+        match node.op:
+            case "input" | "one":
+                return
+            case "dense":
+                if sites[site.args[0]].node.op not in ("input", "one"):
+                    grads[site.args[0]] += self._dense(site, g, updates[site.weight], backward=True)
+            case "scale":
+                factor = self._multiplier(node)
+                grads[site.args[0]] += [p.times(factor) for p in g]
+            case "norm":
+                factor = self.space.letter(f"norm:{node.name}")
+                grads[site.args[0]] += [p.divided(factor) for p in g]
+            case "add":
+                for a in site.args:
+                    grads[a] += [self.algebra.sum(p, site.dims & ~sites[a].dims) for p in g]
+            case "product":
+                for a, b in (site.args, site.args[::-1]):
+                    lost = (site.dims | sites[b].dims) & ~sites[a].dims
+                    grads[a] += self._product(g, acts[b], lost, site.dims, sites[b].dims)
+            case "collect":
+                grads[site.args[0]] += g
+                grads[site.args[1]] += g
+            case _:
+                grads[site.args[0]] += g
+
+    # -- pruning
+    def _head(self, p: Piece) -> object:
+        """What must agree for two pieces to be merged."""
+        if self.pruning.merge is None:
+            return p.word, p.base
+        letters, word = [], p.word
+        for letter in word:
+            if len(letters) == self.pruning.merge:
+                return (*letters, p.word.gain)
+            letters.append(letter)
+        return (*letters, p.base)
+
+    def _covered(self, bucket: list, size: int, form: int, order: int) -> bool:
+        """Whether a kept piece of the same head is as large (as a form too where ties are kept) and of no higher order."""
+        return any(s >= size and o <= order and (not self.pruning.ties or s > size or f == form) for s, f, o, _ in bucket)
+
+    def _prune(self, pieces: list[Piece]) -> list[Piece]:
+        if len(pieces) < 2:
+            return pieces
+        best: dict[object, list] = {}
+        top: dict[int, int] = {}
+        for p in sorted(pieces, key=lambda p: (-p.size, p.order)):
+            peak = top.setdefault(p.via, p.size)
+            if p.size + p.word.gain < peak - self.slack:
+                self.dropped += 1
+                continue
+            bucket = best.setdefault((self._head(p), p.signs, p.via), [])
+            if not self._covered(bucket, p.size, p.form, p.order):
+                bucket.append((p.size, p.form, p.order, p))
+        kept = sorted((t[3] for bucket in best.values() for t in bucket), key=lambda p: (-p.size, p.order))
+        if self.pruning.cap is not None and len(kept) > self.pruning.cap:
+            self.capped += len(kept) - self.pruning.cap
+            kept = kept[: self.pruning.cap]
+        return kept

@@ -1,0 +1,281 @@
+"""Exponent tables: rows of powers, the symmetry between multiplier and weight, gauges, comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .optimizers import Optimizer, find_optimizer
+from .scales import Powers, Regime
+
+SCHEMA = 1
+COLUMNS = ("multiplier", "init_std", "learning_rate", "epsilon", "weight_decay")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a weight as monomials: fan-out, fan-in, and the product of its index dimensions."""
+
+    out: Powers = Powers()
+    inn: Powers = Powers()
+    stack: Powers = Powers()
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one weight scales; every column is a power of the axes (positive grows).
+
+    ``weight_decay`` is lambda in ``w <- w - rate * lambda * w``. ``zero_init`` weights start at zero, and
+    their ``init_std`` has no meaning.
+    """
+
+    weight: str
+    shape: Shape
+    multiplier: Powers = Powers()
+    init_std: Powers = Powers()
+    learning_rate: Powers = Powers()
+    epsilon: Powers = Powers()
+    weight_decay: Powers = Powers()
+    zero_init: bool = False
+    shared_init: bool = False
+    trained: bool = True
+    parts: tuple[Row, ...] = ()
+    reason: str = ""
+
+    def regauged(self, multiplier: Powers, optimizer: Optimizer) -> Row:
+        """The same parameterisation with this multiplier: the factor moves out of the weight."""
+        theta = multiplier / self.multiplier
+        rate = Powers() if optimizer.relative else theta ** (-1 - optimizer.degree)
+        return replace(
+            self,
+            multiplier=multiplier,
+            init_std=self.init_std / theta,
+            learning_rate=self.learning_rate * rate,
+            epsilon=self.epsilon * theta,
+            weight_decay=self.weight_decay / rate,
+        )
+
+    def invariants(self, optimizer: Optimizer) -> dict[str, Powers]:
+        """What the symmetry leaves alone: initial weight, update, epsilon relative to the gradient, decay per step."""
+        m = self.multiplier
+        found = {} if self.zero_init else {"init": m * self.init_std}
+        if not self.trained:
+            return found
+        relative = m * self.init_std * self.learning_rate
+        found["update"] = relative if optimizer.relative else m ** (1 + optimizer.degree) * self.learning_rate
+        if optimizer.epsilon:
+            found["epsilon"] = self.epsilon / m
+        if optimizer.decay:
+            found["decay"] = self.learning_rate * self.weight_decay
+        return found
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A multiplier that sits on no weight (attention logits, a residual branch)."""
+
+    name: str
+    kind: str
+    multiplier: Powers
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ExponentTable:
+    """A parameterisation: how every weight's initialisation, multiplier and optimizer settings scale.
+
+    ``verdict`` is ``unique`` (modulo symmetry), ``family`` (``free`` names the directions), ``infeasible``
+    (``clash`` names the relations that contradict each other) or ``given`` (not derived).
+    """
+
+    target: str
+    optimizer: str
+    rows: tuple[Row, ...]
+    operations: tuple[Operation, ...] = ()
+    desiderata: str = ""
+    regime: Regime | None = None
+    gauge: str = "multiplier-free"
+    verdict: str = "given"
+    free: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    clash: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def row(self, weight: str) -> Row:
+        """The row of a weight.
+
+        Raises:
+            KeyError: if the table has no such weight.
+        """
+        for row in self.rows:
+            if row.weight == weight:
+                return row
+        raise KeyError(f"the table of `{self.target}` has no weight `{weight}` (it has {', '.join(r.weight for r in self.rows)})")
+
+    def operation(self, name: str) -> Operation | None:
+        """The multiplier of this name, or None."""
+        return next((o for o in self.operations if o.name == name), None)
+
+    def changed(self, weight: str, **columns: Powers) -> ExponentTable:
+        """A copy with some columns of one row replaced."""
+        self.row(weight)
+        rows = tuple(replace(r, **columns) if r.weight == weight else r for r in self.rows)
+        return replace(self, rows=rows, verdict="given")
+
+    def in_gauge(self, gauge: str) -> ExponentTable:
+        """The same table with the freedom between multiplier and weight used as the named gauge says."""
+        if gauge not in GAUGES:
+            raise ValueError(f"unknown gauge `{gauge}`; choose from {', '.join(GAUGES)}")
+        optimizer, rule = find_optimizer(self.optimizer), GAUGES[gauge]
+        return replace(self, gauge=gauge, rows=tuple(r.regauged(rule(r), optimizer) for r in self.rows))
+
+    def as_json(self) -> dict[str, Any]:
+        """The schema of the command line: exponents as exact rationals in strings, keyed by axis."""
+        scaled = self.regime is not None
+        return {
+            "schema": SCHEMA,
+            "target": self.target,
+            "optimizer": self.optimizer,
+            "desiderata": self.desiderata,
+            "regime": {a: str(p) for a, p in self.regime.items()} if scaled and self.regime is not None else {},
+            "gauge": self.gauge,
+            "verdict": self.verdict,
+            "rows": [_row_json(r) for r in self.rows],
+            "operations": [
+                {"name": o.name, "kind": o.kind, "multiplier": o.multiplier.as_json(), "reason": o.reason} for o in self.operations
+            ],
+            "free": list(self.free),
+            "cases": list(self.cases),
+            "clash": list(self.clash),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ExponentTable:
+        """Read what `as_json` wrote.
+
+        Raises:
+            ValueError: if a field is missing or no rational number; the message names it.
+        """
+        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+            raise ValueError(f"not a table of schema {SCHEMA}: expected a JSON object with `schema`, `target`, `optimizer`, `rows`")
+        for key in ("target", "optimizer", "rows"):
+            if key not in data:
+                raise ValueError(f"the table lacks the field `{key}`")
+        find_optimizer(data["optimizer"])
+        operations = (Operation(o["name"], o.get("kind", ""), Powers(o.get("multiplier", {}))) for o in data.get("operations", ()))
+        return cls(
+            target=data["target"],
+            optimizer=data["optimizer"],
+            rows=tuple(_row_from_json(r) for r in data["rows"]),
+            operations=tuple(operations),
+            desiderata=data.get("desiderata", ""),
+            regime=Regime(data["regime"]) if data.get("regime") else None,
+            gauge=data.get("gauge", "multiplier-free"),
+            free=tuple(data.get("free", ())),
+            clash=tuple(data.get("clash", ())),
+        )
+
+    def __str__(self) -> str:
+        from .printing import as_text
+
+        return as_text(self)
+
+    def _repr_markdown_(self) -> str:
+        from .printing import as_markdown
+
+        return as_markdown(self)
+
+    def _latex(self, printer: Any) -> str:
+        from .printing import as_latex
+
+        return as_latex(self, printer)
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    shape = {"out": str(row.shape.out), "in": str(row.shape.inn), "stack": str(row.shape.stack)}
+    columns = {c: getattr(row, c).as_json() for c in COLUMNS}
+    flags = {"zero_init": row.zero_init, "shared_init": row.shared_init, "trained": row.trained}
+    parts = [_row_json(p) for p in row.parts]
+    return {"weight": row.weight, "shape": shape, **columns, **flags, "parts": parts, "reason": row.reason}
+
+
+def _row_from_json(data: Mapping[str, Any]) -> Row:
+    if "weight" not in data:
+        raise ValueError("a row of the table lacks the field `weight`")
+    shape = data.get("shape", {})
+    try:
+        sides = Shape(*(_monomial(shape.get(side, "1")) for side in ("out", "in", "stack")))
+        columns = {c: Powers(data.get(c, {})) for c in COLUMNS}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"row `{data['weight']}` of the table: {error}") from None
+    flags = {f: bool(data.get(f, f == "trained")) for f in ("zero_init", "shared_init", "trained")}
+    parts = tuple(_row_from_json(p) for p in data.get("parts", ()))
+    return Row(data["weight"], sides, **columns, **flags, parts=parts, reason=data.get("reason", ""))
+
+
+def _monomial(text: str) -> Powers:
+    factors = (f.split("^") for f in text.split() if f != "1")
+    return Powers({f[0]: f[1] if len(f) > 1 else 1 for f in factors})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One invariant in which two tables differ."""
+
+    weight: str
+    invariant: str
+    first: Powers | None
+    second: Powers | None
+
+    def __str__(self) -> str:
+        show = lambda p: "absent" if p is None else str(p)  # noqa: E731
+        return f"{self.weight}: {self.invariant} {show(self.first)} against {show(self.second)}"
+
+
+def differences(first: ExponentTable, second: ExponentTable, *, decay: bool = True, epsilon: bool = True) -> list[Difference]:
+    """The cells in which two tables differ modulo the symmetry of their optimizer (none: the same parameterisation)."""
+    one, two = find_optimizer(first.optimizer), find_optimizer(second.optimizer)
+    found = []
+    for name in dict.fromkeys(r.weight for r in (*first.rows, *second.rows)):
+        sides = [
+            next((r.invariants(o) for r in t.rows if r.weight == name), None) for t, o in ((first, one), (second, two))
+        ]
+        if None in sides:
+            found.append(Difference(name, "weight", *(None if s is None else Powers() for s in sides)))
+            continue
+        a, b = (s or {} for s in sides)
+        for key in dict.fromkeys((*a, *b)):
+            skip = (key == "decay" and not decay) or (key == "epsilon" and not epsilon)
+            if not skip and a.get(key) != b.get(key):
+                found.append(Difference(name, key, a.get(key), b.get(key)))
+    for name in dict.fromkeys(o.name for o in (*first.operations, *second.operations)):
+        powers = [o.multiplier if (o := t.operation(name)) else None for t in (first, second)]
+        if powers[0] != powers[1]:
+            found.append(Difference(name, "multiplier", *powers))
+    return found
+
+
+def _multiplier_free(row: Row) -> Powers:
+    return Powers()
+
+
+def _unit_init(row: Row) -> Powers:
+    return Powers() if row.zero_init else row.multiplier * row.init_std
+
+
+def _table_8(row: Row) -> Powers:
+    return row.shape.inn**-1 if row.shape.inn and not row.shape.out else Powers()
+
+
+def _table_9(row: Row) -> Powers:
+    return (row.shape.out / row.shape.inn) ** "1/2"
+
+
+GAUGES: dict[str, Callable[[Row], Powers]] = {
+    "multiplier-free": _multiplier_free,
+    "unit-init": _unit_init,
+    "tp5-table-3": _multiplier_free,
+    "tp5-table-8": _table_8,
+    "tp5-table-9": _table_9,
+}

@@ -1,0 +1,326 @@
+"""Words of initial Gaussian weights, and the size of what they make.
+
+A tensor is a list of pieces ``scale^core * word(base)``: a normal-ordered word of initial Gaussians, outermost letter
+first, applied to a base vector (data, the loss derivative, the constant vector). Each letter records the axes over which
+it is contracted. Nothing is declared coherent or incoherent; it follows from two facts about a Gaussian matrix W:
+
+* ``W p`` is a new letter, always: entries of RMS ``std * sqrt(contracted sizes) * |p|`` (central limit);
+* ``W (W^T q)`` also contains ``std^2 * (contracted sizes) * q`` (law of large numbers): the letters cancel.
+
+Sizes are exact integers in units of ``1 / Space.unit`` at a point (a value for every unknown exponent); beside its size a
+piece carries the same exponent as a linear form in the unknowns, packed into one integer so that adding is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+FIELD = 24  # bits of one packed coefficient; coefficients stay far below 2^22
+NOTHING: frozenset[tuple[int, int]] = frozenset()
+
+
+class Space:
+    """The unknown exponents, the axes with their powers, and a point at which sizes are evaluated."""
+
+    def __init__(self, powers: Sequence[Fraction], unknowns: Sequence[str], denominator: int = 1):
+        self.unknowns = tuple(unknowns)
+        self.index = {name: i for i, name in enumerate(unknowns)}
+        self.constant_unit = 2 * lcm(denominator, *(p.denominator for p in powers))
+        self.powers = tuple(powers)
+        self._halves: dict[int, tuple[int, int]] = {}
+        self._known: dict[str, int] = {}
+        self.move({})
+
+    def move(self, point: Mapping[str, Fraction]) -> None:
+        """Evaluate sizes at another point; unknowns that it leaves out are 0."""
+        self.point = {name: Fraction(point.get(name, 0)) for name in self.unknowns}
+        self.unit = lcm(self.constant_unit, *(v.denominator for v in self.point.values()))
+        self._factor = self.unit // self.constant_unit
+        self._halves.clear()
+
+    def letter(self, name: str) -> tuple[int, int]:
+        """(size, form) of one unknown."""
+        form = self._known.get(name)
+        return int(self.point[name] * self.unit), 1 << (FIELD * (1 + self.index[name])) if form is None else form
+
+    def substitute(self, forms: Mapping[str, Sequence[Fraction]]) -> None:
+        """Write some unknowns as forms in the others (rows as `unpack` gives them), so that equal forms are recognised."""
+        self._known = {}
+        for name, row in forms.items():
+            if all(Fraction(a).denominator == 1 for a in row):
+                self._known[name] = sum(int(a) << (FIELD * j) for j, a in enumerate(row))
+
+    def constant(self, value: Fraction) -> tuple[int, int]:
+        """(size, form) of a known exponent."""
+        units = value * self.constant_unit
+        if units.denominator != 1:
+            raise ValueError(f"the exponent {value} needs a finer unit than 1/{self.constant_unit}")
+        return int(units) * self._factor, int(units)
+
+    def half(self, axes: int) -> tuple[int, int]:
+        """(size, form) of half the exponents of a set of axes, given as a bit mask."""
+        found = self._halves.get(axes)
+        if found is None:
+            total = sum((p for i, p in enumerate(self.powers) if axes >> i & 1), Fraction(0))
+            found = self._halves[axes] = self.constant(total / 2)
+        return found
+
+    def unpack(self, form: int) -> tuple[int, ...]:
+        """The constant (in units of 1/constant_unit) and the coefficient of every unknown."""
+        digits, half, mask = [], 1 << (FIELD - 1), (1 << FIELD) - 1
+        for _ in range(1 + len(self.unknowns)):
+            digit = form & mask
+            if digit >= half:
+                digit -= 1 << FIELD
+            digits.append(digit)
+            form = (form - digit) >> FIELD
+        return tuple(digits)
+
+    def value(self, form: int) -> Fraction:
+        """The exponent that a form has at the point."""
+        constant, *coefficients = self.unpack(form)
+        terms = (c * self.point[name] for c, name in zip(coefficients, self.unknowns, strict=True) if c)
+        return Fraction(constant, self.constant_unit) + sum(terms, Fraction(0))
+
+
+@dataclass(frozen=True)
+class Gauss:
+    """What the calculus knows of a weight: its sides as bit masks over the growing dimensions.
+
+    Args:
+        ident: a number.
+        out: dimensions that it makes.
+        inn: dimensions that it contracts.
+        index: dimensions along which it is a batch.
+        std: (size, form) of its initial standard deviation; None if it starts at zero or is not random.
+    """
+
+    ident: int
+    out: int
+    inn: int
+    index: int
+    std: tuple[int, int] | None
+
+
+class Letter:
+    """A Gaussian in a word: ``summed`` axes are contracted with what stands to its right, ``made`` ones are free."""
+
+    __slots__ = ("flipped", "form", "index", "made", "proper", "size", "summed", "weight")
+
+    def __init__(self, weight: int, flipped: bool, summed: int, made: int, proper: int, index: int, exponent: tuple[int, int]):
+        self.weight, self.flipped, self.summed, self.made = weight, flipped, summed, made
+        self.proper, self.index = proper, index
+        self.size, self.form = exponent
+
+
+class Word:
+    """A letter in front of a word; equal words are one object.
+
+    ``free``: the axes over which its sign is random. ``gain``: by how much cancelling letters from the head can at best
+    exceed the central limit, ``max over prefixes of sum (made - summed) / 2``, in the units of sizes.
+    """
+
+    __slots__ = ("free", "gain", "head", "key", "tail")
+
+    def __init__(self, head: Letter | None, tail: Word | None, key: int, gain: int = 0):
+        self.head, self.tail, self.key = head, tail, key
+        self.free = 0 if head is None or tail is None else (tail.free & ~head.summed) | head.made
+        self.gain = 0 if tail is None else max(0, gain + tail.gain)
+
+    def __iter__(self) -> Iterator[Letter]:
+        word = self
+        while word.head is not None and word.tail is not None:
+            yield word.head
+            word = word.tail
+
+
+class Piece:
+    """One piece of a tensor; ``size`` and ``form`` are its whole RMS exponent.
+
+    ``signs``: scalars of mean zero, as (name, axes over which they vary); ``order``: updates multiplied in;
+    ``via``: 0 at initialisation, else 1 + the weight whose update made it last.
+    """
+
+    __slots__ = ("base", "form", "order", "signs", "size", "via", "word")
+
+    def __init__(self, size: int, form: int, word: Word, base: int, signs: frozenset = NOTHING, order: int = 0, via: int = 0):
+        self.size, self.form, self.word, self.base = size, form, word, base
+        self.signs, self.order, self.via = signs, order, via
+
+    def times(self, factor: tuple[int, int]) -> Piece:
+        """The piece multiplied by a scalar of this (size, form)."""
+        return Piece(self.size + factor[0], self.form + factor[1], self.word, self.base, self.signs, self.order, self.via)
+
+    def divided(self, factor: tuple[int, int]) -> Piece:
+        return self.times((-factor[0], -factor[1]))
+
+    @property
+    def random(self) -> int:
+        """Axes over which the sign of the piece is random."""
+        axes = self.word.free
+        for _, more in self.signs:
+            axes |= more
+        return axes
+
+
+class Algebra:
+    """The operations of the word calculus at one point of a `Space`."""
+
+    def __init__(self, space: Space):
+        self.space = space
+        self.empty = Word(None, None, 0)
+        self._words: dict[tuple[Letter, int], Word] = {}
+        self._letters: dict[tuple[int, bool, int, int], Letter] = {}
+        self._names: dict[object, int] = {}
+        self._things: list[object] = []
+        self._factors: dict[int, tuple[int, int]] = {}  # opaque letters: the random factor that each hides
+
+    # -- interning
+    def word(self, head: Letter, tail: Word) -> Word:
+        key = (head, tail.key)
+        found = self._words.get(key)
+        if found is None:
+            gain = self.space.half(head.made)[0] - self.space.half(head.summed)[0]
+            found = self._words[key] = Word(head, tail, len(self._words) + 1, gain)
+        return found
+
+    def letter(self, weight: Gauss, flipped: bool, summed: int, made: int) -> Letter:
+        key = (weight.ident, flipped, summed, made)
+        found = self._letters.get(key)
+        if found is None:
+            std, half = weight.std or (0, 0), self.space.half(summed)
+            proper = weight.inn if flipped else weight.out
+            exponent = (std[0] + half[0], std[1] + half[1])
+            found = Letter(weight.ident, flipped, summed, made, proper, weight.index, exponent)
+            self._letters[key] = found
+        return found
+
+    def name(self, thing: object) -> int:
+        found = self._names.get(thing)
+        if found is None:
+            found = self._names[thing] = len(self._things)
+            self._things.append(thing)
+        return found
+
+    # -- random factors that stand under a letter
+    def _hide(self, p: Piece, contracted: int) -> Piece:
+        """Random factors that vary over a contracted axis go under the letter that contracts it."""
+        for name, axes in sorted(p.signs):
+            if axes & contracted:
+                ident = -1 - self.name(("factor", name, axes))
+                self._factors[ident] = (name, axes)
+                key = (ident, False, 0, axes)
+                head = self._letters.setdefault(key, Letter(*key, axes, 0, (0, 0)))
+                p = Piece(p.size, p.form, self.word(head, p.word), p.base, p.signs - {(name, axes)}, p.order, p.via)
+        return p
+
+    def _show(self, p: Piece) -> Piece:
+        """The opposite: what a cancelled letter had contracted comes out."""
+        word, signs = p.word, p.signs
+        while word.head is not None and word.head.weight < 0 and word.tail is not None:
+            signs = signs ^ {self._factors[word.head.weight]}
+            word = word.tail
+        return Piece(p.size, p.form, word, p.base, signs, p.order, p.via)
+
+    # -- sums
+    def sum(self, p: Piece, axes: int) -> Piece:
+        """Sum over axes: they join the letter that carries them (half), or a random sign (half), or count fully."""
+        axis = 1
+        while axes >= axis:
+            if axes & axis:
+                p = self._sum_one(p, axis)
+            axis <<= 1
+        return p
+
+    def _sum_one(self, p: Piece, axis: int) -> Piece:
+        size, form = self.space.half(axis)
+        if p.word.free & axis:
+            return Piece(p.size + size, p.form + form, self._absorb(p.word, axis), p.base, p.signs, p.order, p.via)
+        if any(axes & axis for _, axes in p.signs):
+            signs = frozenset((name, axes & ~axis) for name, axes in p.signs if axes & ~axis)
+            return Piece(p.size + size, p.form + form, p.word, p.base, signs, p.order, p.via)
+        return p.times((2 * size, 2 * form))
+
+    def _absorb(self, word: Word, axis: int) -> Word:
+        """The word whose outermost letter that is free in the axis has it contracted."""
+        head, tail = word.head, word.tail
+        assert head is not None and tail is not None
+        if not head.made & axis:
+            return self.word(head, self._absorb(tail, axis))
+        key = (head.weight, head.flipped, head.summed | axis, head.made & ~axis)
+        letter = self._letters.get(key)
+        if letter is None:
+            half = self.space.half(axis)
+            letter = Letter(*key, head.proper, head.index, (head.size + half[0], head.form + half[1]))
+            self._letters[key] = letter
+        return self.word(letter, tail)
+
+    # -- a Gaussian applied to a piece
+    def apply(self, weight: Gauss, flipped: bool, p: Piece, contracted: int) -> Iterator[Piece]:
+        """``W0 p`` (``W0^T p`` if flipped): a new letter, and the cancellation of the opposite letter at the head."""
+        if weight.std is None:
+            return
+        made = (weight.inn if flipped else weight.out) | (weight.index & ~contracted)
+        head = self.letter(weight, flipped, contracted, made)
+        q = self._hide(p, contracted)
+        yield Piece(q.size + head.size, q.form + head.form, self.word(head, q.word), q.base, q.signs, q.order, q.via)
+        old, tail = p.word.head, p.word.tail
+        if old is None or tail is None or old.weight != weight.ident or old.flipped == flipped:
+            return
+        own = contracted & old.proper
+        if own & ~old.made:
+            return
+        half, std = self.space.half(own), weight.std
+        size = p.size - old.size + 2 * (std[0] + half[0])
+        form = p.form - old.form + 2 * (std[1] + half[1])
+        yield self.sum(self._show(Piece(size, form, tail, p.base, p.signs, p.order, p.via)), contracted & ~own)
+
+    # -- inner products and entrywise products
+    def inner(self, p: Piece, q: Piece, over: int) -> Iterator[tuple[int, int, frozenset]]:
+        """(size, form, signs) of the contraction of two pieces: equal heads cancel and recurse, the rest fluctuates."""
+        a, b, signs = p.word.head, q.word.head, p.signs ^ q.signs if p.signs or q.signs else NOTHING
+        if a is not None and b is not None and a.weight == b.weight and a.flipped == b.flipped:
+            if (a.summed ^ b.summed) & ~a.index == 0:
+                yield from self._coherent(p, q, over)
+        same = a is None and b is None and p.base == q.base
+        random = p.random | q.random
+        half, full = self.space.half(over & random), self.space.half(over & ~random)
+        size, form = p.size + q.size + half[0] + 2 * full[0], p.form + q.form + half[1] + 2 * full[1]
+        if not same and random & ~over:
+            signs = signs ^ {(self.name(frozenset(((p.word, p.base), (q.word, q.base)))), random & ~over)}
+        yield size, form, frozenset((n, axes & ~over) for n, axes in signs if axes & ~over) if signs else NOTHING
+
+    def _coherent(self, p: Piece, q: Piece, over: int) -> Iterator[tuple[int, int, frozenset]]:
+        a, b = p.word.head, q.word.head
+        assert a is not None and b is not None and p.word.tail is not None and q.word.tail is not None
+        inside = [
+            self._show(Piece(r.size - h.size, r.form - h.form, r.word.tail, r.base, r.signs))
+            for r, h in ((p, a), (q, b))
+        ]  # fmt: skip
+        own = over & a.proper & a.made & b.made
+        stds = [(h.size - half[0], h.form - half[1]) for h in (a, b) for half in (self.space.half(h.summed),)]
+        size, form = stds[0][0] + stds[1][0], stds[0][1] + stds[1][1]
+        half = self.space.half(own)
+        for s, f, signs in self.inner(*inside, (over & ~own) | (a.summed & b.summed)):
+            yield s + size + 2 * half[0], f + form + 2 * half[1], signs
+
+    def product(self, p: Piece, q: Piece) -> Iterator[Piece]:
+        """Entrywise product: equal random factors square to their mean; a factor with all the axes may be the word."""
+        signs = p.signs ^ q.signs
+        for r in (p, q):
+            if r.word.free:
+                signs = signs ^ {(self.name((r.word, r.base)), r.word.free)}
+        everything = 0
+        for _, axes in signs:
+            everything |= axes
+        size, form, order, via = p.size + q.size, p.form + q.form, p.order + q.order, q.via or p.via
+        vectors = [(name, axes) for name, axes in signs if axes == everything and isinstance(self._things[name], tuple)]
+        for name, axes in vectors:
+            word, base = self._things[name]  # type: ignore[misc]
+            yield Piece(size, form, word, base, signs - {(name, axes)}, order, via)
+        if not vectors:
+            base = p.base if p.word is self.empty and not p.signs else q.base
+            yield Piece(size, form, self.empty, base if not signs else 0, signs, order, via)

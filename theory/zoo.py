@@ -1,0 +1,139 @@
+"""Architectures by name: multilayer perceptrons, residual networks with a depth axis, Transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from .architecture import Architecture, Graph
+from .scales import Axis, Powers, Rational
+
+WIDTH = Axis("n", base=64, meaning="width")
+
+
+def mlp(
+    *, hidden: int = 2, inputs: int = 64, outputs: int = 10, activation: str = "relu", bias: bool = False, base: int = 64
+) -> Architecture:
+    """A multilayer perceptron with ``hidden`` hidden layers of width n."""
+    if hidden < 1:
+        raise ValueError(f"`hidden` is {hidden}; a multilayer perceptron has at least one hidden layer")
+    g = Graph("mlp", [Axis("n", base=base, meaning="width")])
+    g.dims(x=inputs, y=outputs, **{f"h{i}": "n" for i in range(1, hidden + 1)})
+    h = g.input("x")
+    for i in range(1, hidden + 1):
+        h = g.dense(f"W{i}", h, f"h{i}")
+        h = g.map(activation, g.bias(f"b{i}", h) if bias else h)
+    h = g.dense(f"W{hidden + 1}", h, "y")
+    return g.build(g.bias(f"b{hidden + 1}", h) if bias else h)
+
+
+def resmlp(
+    *, branch: Rational | None = -1, inputs: int = 64, outputs: int = 10, activation: str = "relu", norm: str = "rms"
+) -> Architecture:
+    """A pre-norm residual perceptron with L two-matrix blocks; branches are multiplied by L^branch (None: unknown)."""
+    g = Graph("resmlp", [WIDTH, Axis("L", base=4, meaning="depth")])
+    g.dims(x=inputs, y=outputs, n="n", m="n", layer="L")
+    with g.stack("layer", g.dense("embed", g.input("x"), "n")) as stack:
+        h = g.map(activation, g.dense("up", g.norm(stack.stream, kind=norm), "m", index="layer"))
+        h = g.dense("down", h, "n", index="layer")
+        power = None if branch is None else Powers(L=branch)
+        x = stack.add(g.scale(h, power, kind="residual", at_base=Powers(L="-1/2"), name="branch"))
+    return g.build(g.dense("readout", g.norm(x, kind=norm), "y"))
+
+
+def _attention(g: Graph, i: int, x: str, *, bias: bool, rotary: bool, logits: Rational | None) -> str:
+    """Causal multi-head attention; the multiplier of the logits stands on the queries, before the sum it normalises."""
+    label = lambda w: f"blocks.{i}.attention.{w}"  # noqa: E731
+    heads = {}
+    for w in ("query", "key", "value"):
+        h = g.dense(label(w), x, (f"head{i}", f"d{i}"))
+        h = g.bias(label(w) + ".bias", h, over=(f"head{i}", f"d{i}")) if bias else h
+        heads[w] = g.rotary(h, f"d{i}", "time") if rotary and w != "value" else h
+    d = Powers(n=1, heads=-1)
+    power = None if logits is None else d ** (logits)
+    q = g.scale(heads["query"], power, at_base=d ** "-1/2", kind="attention logits", name=label("logits"))
+    k, v = (g.rename(heads[w], "time", "source") for w in ("key", "value"))
+    scores = g.product(q, k, over=f"d{i}")
+    mixed = g.product(g.softmax(scores, "source", causal=("time", "source")), v, over="source")
+    out = g.dense(label("output"), mixed, "n", over=(f"head{i}", f"d{i}"))
+    return g.bias(label("output.bias"), out) if bias else out
+
+
+def _feed_forward(g: Graph, i: int, x: str, *, bias: bool, gated: bool) -> str:
+    label = lambda w: f"blocks.{i}.mlp.{w}"  # noqa: E731
+    if gated:
+        h = g.map("silu", g.dense(label("gate"), x, f"m{i}"))
+        h = g.product(h, g.dense(label("up"), x, f"m{i}"))
+    else:
+        h = g.dense(label("up"), x, f"m{i}")
+        h = g.map("gelu", g.bias(label("up.bias"), h) if bias else h)
+    out = g.dense(label("down"), h, "n")
+    return g.bias(label("down.bias"), out) if bias else out
+
+
+def _transformer(
+    name: str, *, blocks: int, vocab: int, positions: int, heads: int, tied: bool, bias: bool, gains: bool,
+    gated: bool, rotary: bool, norm: str, logits: Rational | None,
+) -> Architecture:  # fmt: skip
+    if blocks < 1:
+        raise ValueError(f"`blocks` is {blocks}; a Transformer has at least one block")
+    g = Graph(name, [WIDTH, Axis("heads", base=heads, power=Fraction(0), meaning="heads at fixed n")])
+    g.dims(vocab=vocab, time=positions, source=positions, n="n")
+    for i in range(blocks):
+        g.dims(**{f"head{i}": "heads", f"d{i}": Powers(n=1, heads=-1), f"m{i}": (4, "n")})
+
+    def normed(x: str, label: str) -> str:
+        x = g.norm(x, kind=norm)
+        x = g.gain(f"{label}.gain", x) if gains else x
+        return g.bias(f"{label}.bias", x) if gains and bias else x
+
+    x = g.dense("embedding", g.input("time", "vocab", token=True), "n", over="vocab")
+    if not rotary:
+        x = g.add(x, g.dense("position", g.one(), ("time", "n"), over=()))
+    for i in range(blocks):
+        h = normed(x, f"blocks.{i}.attention_norm")
+        x = g.add(x, _attention(g, i, h, bias=bias, rotary=rotary, logits=logits))
+        h = normed(x, f"blocks.{i}.mlp_norm")
+        x = g.add(x, _feed_forward(g, i, h, bias=bias, gated=gated))
+    x = normed(x, "final_norm")
+    if tied:
+        x = g.scale(x, None, kind="output", name="output")
+    return g.build(g.dense("embedding" if tied else "readout", x, "vocab"))
+
+
+def gpt(
+    *, blocks: int = 1, vocab: int = 64, positions: int = 16, heads: int = 4, tied: bool = False, bias: bool = True,
+    gains: bool = True, logits: Rational | None = None,
+) -> Architecture:  # fmt: skip
+    """A GPT-like pre-norm Transformer: learned positions, LayerNorm, GELU; ``logits``: power of the head dimension."""
+    return _transformer(
+        "gpt", blocks=blocks, vocab=vocab, positions=positions, heads=heads, tied=tied, bias=bias, gains=gains,
+        gated=False, rotary=False, norm="layer", logits=logits,
+    )  # fmt: skip
+
+
+def llama(
+    *, blocks: int = 1, vocab: int = 64, positions: int = 16, heads: int = 4, tied: bool = False, gains: bool = True,
+    logits: Rational | None = None,
+) -> Architecture:  # fmt: skip
+    """A LLaMA-like pre-norm Transformer: rotary positions, RMSNorm, gated SiLU; ``logits``: power of the head dimension."""
+    return _transformer(
+        "llama", blocks=blocks, vocab=vocab, positions=positions, heads=heads, tied=tied, bias=False, gains=gains,
+        gated=True, rotary=True, norm="rms", logits=logits,
+    )  # fmt: skip
+
+
+ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
+    "mlp": mlp, "resmlp": resmlp, "gpt": gpt, "transformer": gpt, "llama": llama,
+}  # fmt: skip
+
+
+def find_architecture(name: str) -> Architecture:
+    """The architecture of the zoo with this name.
+
+    Raises:
+        ValueError: if there is none; the message lists those there are.
+    """
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture `{name}`; choose from {', '.join(ARCHITECTURES)} or give path/to/file.py:factory")
+    return ARCHITECTURES[name]()
