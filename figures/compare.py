@@ -27,8 +27,8 @@ def compare_slopes(
     """Fit the slope of every term over one axis and hold it against its predicted exponent.
 
     A slope *agrees* within ``tolerance`` (the finite-size term, given) plus two standard errors over the seeds; where two standard
-    errors exceed ``tolerance`` it is *too noisy* to tell. A term that is inf, nan or absent for a seed at some size *diverged*; one that is zero
-    throughout *vanishes*, which agrees with the prediction None and misses any other.
+    errors exceed ``tolerance`` it is *too noisy* to tell. A term that is inf, nan or absent for a seed at some size *diverged*;
+    one that is zero throughout *vanishes*, which agrees with the prediction None and misses any other.
 
     Args:
         frame: long form, with columns ``seed, weight, term, step, value, size.<axis>``.

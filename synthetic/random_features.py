@@ -147,7 +147,7 @@ def measure(
         widths: psi2 values.
         ridges: where to evaluate the risk (penalty divided by n).
         seeds: one draw each.
-        progress: called with a line before each draw.
+        progress: called with a line before each width.
 
     Returns:
         The columns of a long-form frame, with ``size.d``, ``size.width`` and ``hp.ridge``; terms ``risk``, ``best risk`` and
@@ -160,8 +160,8 @@ def measure(
     rows = []
     for width in widths:
         limit, best = risk(problem, np.asarray(ridges, float), width), optimum(problem, width)
+        progress(f"random features: d = {dimension}, width {width:g}, {len(seeds)} draws")
         for seed in seeds:
-            progress(f"random features: d={dimension}, width {width:g}, seed {seed}")
             draw = simulate(problem, dimension, width, seed)
             ridge, least = draw.best()
             points = [("risk", lam, draw.risk(lam), float(r)) for lam, r in zip(ridges, limit, strict=True)]

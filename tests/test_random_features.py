@@ -86,7 +86,7 @@ def test_the_frame_is_long_form_and_repeats():
     frame = measure(PAPER, **options, progress=said.append)
     assert list(frame.columns) == COLUMNS
     assert len(frame) == 2 * (2 + 2)
-    assert len(said) == 2
+    assert said == ["random features: d = 12, width 2, 2 draws"]
     assert frame["value"].dtype == float
     assert frame["diverged_at"].isna().all()
     assert (frame[frame["term"] == "risk"]["predicted"].to_numpy() == np.tile(risk(PAPER, [0.1, 1.0], 2.0), 2)).all()

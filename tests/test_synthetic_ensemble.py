@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from widelimit.synthetic import Ensemble, build, default_task, digits, make_update, teacher, train
+from widelimit.synthetic import Ensemble, Task, build, default_task, digits, make_update, teacher, train
 from widelimit.synthetic.ensemble import log_spaced, schedule_factor
+from widelimit.synthetic.losses import sample_losses
 from widelimit.synthetic.store import make_key
 from widelimit.synthetic.training import fitting_replicas
 from widelimit.theory.architecture import Architecture
@@ -46,9 +47,9 @@ def test_a_replica_alone_equals_itself_in_the_ensemble(architecture: Architectur
     np.testing.assert_allclose(same.value, alone.value, rtol=1e-5 if dtype == "float32" else 1e-10)
 
 
-def small(task):
+def small(task: Task, validation: int = 16) -> Task:
     """A few validation samples are enough here."""
-    return replace(task, inputs=task.inputs[: task.train + 16], targets=task.targets[: task.train + 16])
+    return replace(task, inputs=task.inputs[: task.train + validation], targets=task.targets[: task.train + validation])
 
 
 def test_losses_are_those_of_a_plain_loop_in_torch():
@@ -59,7 +60,7 @@ def test_losses_are_those_of_a_plain_loop_in_torch():
         dtype="float64",
         schedule="linear",
         warmup=2,
-        task=small(digits()),
+        task=small(digits(), 150),
     )
     built = build(
         spec.architecture, spec.table, Constants.default(spec.architecture), sizes=spec.sizes, seed=3, dtype=torch.float64
@@ -98,10 +99,20 @@ def test_a_diverging_run_is_infinite_from_then_on_and_does_not_disturb_the_other
     assert np.isinf(bad.value[bad.step >= at[0]]).all() and np.isfinite(bad.value[bad.step < at[0]]).all()
 
 
-def test_not_a_number_at_initialisation_diverges_at_step_zero():
-    constants = Constants.default(mlp()).with_weights(init_std=1e30)
-    frame = train(ensemble(mlp(), constants=constants, steps=3))
+@pytest.mark.parametrize("std", [1e10, 1e30], ids=["infinite", "nan"])
+def test_a_loss_that_is_not_finite_at_initialisation_diverges_at_step_zero(std: float):
+    constants = Constants.default(mlp()).with_weights(init_std=std)
+    frame = train(ensemble(mlp(), constants=constants, steps=3, task=teacher(inputs=64, outputs=10, samples=40)))
     assert (frame.diverged_at == 0).all() and np.isinf(frame.value).all()
+
+
+def test_losses_are_means_over_positions_and_halves_of_squares():
+    output = torch.randn(2, 3, 5, 4)
+    squared = sample_losses(output, torch.ones(3, 5, 4), "squared")
+    torch.testing.assert_close(squared, ((output - 1) ** 2).sum(-1).mean(-1) / 2)
+    classes = torch.randint(4, (3, 5))
+    chosen = torch.log_softmax(output, -1).gather(-1, classes.expand(2, 3, 5)[..., None])[..., 0]
+    torch.testing.assert_close(sample_losses(output, classes, "cross-entropy"), -chosen.mean(-1))
 
 
 @pytest.mark.gpu

@@ -168,6 +168,27 @@ def test_products_sum_and_broadcast_by_names():
         close(network(x)[r], torch.einsum("ytb,ntb->ny", w["W"], total))
 
 
+@pytest.mark.parametrize(
+    "architecture", [gpt(vocab=11, positions=7), llama(vocab=11, positions=7, tied=True), experts()], ids=lambda a: a.name
+)
+def test_a_multiplier_is_a_factor_on_the_weight(architecture: Architecture):
+    """With theta on every weight W and with weights theta W: equal outputs, gradients theta times as large."""
+    rows = tuple(replace(row, multiplier=Powers(n=1)) for row in standard(architecture).rows)
+    base, settings = {"n": 16}, {"sizes": {"n": 32}, "seeds": [0, 1], "dtype": torch.float64}
+    multiplied = build(architecture, replace(standard(architecture), rows=rows), base=base, **settings).network
+    plain = build(architecture, standard(architecture), base=base, **settings).network
+    tokens = architecture.inputs[0].kind == "token"
+    x = torch.randint(11, (4, 7)) if tokens else torch.randn(4, 6)
+    for w, v in zip(multiplied.parameters(), plain.parameters()):
+        v.data.copy_(2 * w.data.add_(0.1 * torch.randn_like(w)))
+    outputs = [network(x) for network in (multiplied, plain)]
+    close(*outputs)
+    direction = torch.randn_like(outputs[0])
+    first, second = (torch.autograd.grad(y, list(n.parameters()), direction) for y, n in zip(outputs, (multiplied, plain)))
+    for g, h in zip(first, second):
+        close(g, 2 * h, 1e-9)
+
+
 def test_activations_are_those_of_the_theory():
     assert tuple(ACTIVATIONS) == names.ACTIVATIONS
 
@@ -227,6 +248,23 @@ class TestScaling:
         weights = build(architecture, replace(standard(architecture), rows=rows), sizes={}).network.named_weights()
         assert torch.equal(weights["down"][0, 0], weights["down"][0, 1])
         assert not torch.equal(weights["up"][0, 0], weights["up"][0, 1])
+
+    def test_shared_initialisation_does_not_reach_over_the_layers_of_a_stack(self):
+        rows = tuple(replace(r, shared_init=True) for r in standard(resmlp()).rows)
+        weights = build(resmlp(), replace(standard(resmlp()), rows=rows), sizes={}).network.named_weights()
+        assert not torch.equal(weights["up"][0, 0], weights["up"][0, 1])
+
+    def test_gains_start_at_their_scaled_constant(self):
+        architecture = gpt()
+        rows = tuple(replace(r, init_std=Powers(n="1/2")) for r in standard(architecture).rows)
+        built = build(architecture, replace(standard(architecture), rows=rows), sizes={"n": 256})
+        gain = built.network.named_weights()["final_norm.gain"]
+        assert torch.equal(gain, torch.full_like(gain, 2.0))
+
+    def test_default_constants_are_those_of_the_given_base(self):
+        table = ExponentTable("mlp", "sgd", tuple(Row(n, Shape(), init_std=Powers(n=p)) for n, p in (("W1", 0), ("W2", -1))))
+        built = build(self.architecture, table, sizes={"n": 16}, base={"n": 1})
+        assert built.scaling.weights["W2"].init_std == pytest.approx(1 / 16)
 
     def test_a_regime_ties_the_sizes_to_one_scale(self):
         from widelimit.theory.scales import Regime

@@ -76,6 +76,17 @@ def test_a_tied_weight_has_terms_of_every_use():
     assert nodes == {"embedding", "embedding'"}
 
 
+def test_terms_of_a_stack_are_taken_over_all_layers():
+    built = build(resmlp(), table(resmlp(), "sgd"), sizes={"n": 8, "L": 3}, dtype=torch.float64)
+    inputs, targets = (t[:4] for t in load_task(digits(), "cpu", torch.float64))
+    probe = Probe(built.network, inputs, targets, "cross-entropy")
+    outputs = []
+    with torch.no_grad():
+        built.network(inputs, watch=lambda use, x, y: outputs.append(y[0]) if use.node.name == "up" else None)
+    assert len(outputs) == 3
+    torch.testing.assert_close(probe.measure(probe.first)["up", "up: W0 x0"][0], torch.stack(outputs).square().mean().sqrt())
+
+
 def test_the_gradient_is_of_the_mean_loss_and_the_backward_terms_of_the_sum():
     built = build(mlp(hidden=1), table(mlp(hidden=1), "sgd"), sizes={"n": 8}, dtype=torch.float64)
     inputs, targets = (t[:4] for t in load_task(digits(), "cpu", torch.float64))

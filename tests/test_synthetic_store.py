@@ -15,7 +15,8 @@ from widelimit.synthetic.locks import Lock
 from widelimit.synthetic.store import make_key
 
 DATA = {"steps": 3, "rates": [0.1, 0.2]}
-FRAME = pd.DataFrame({"source": "synthetic", "step": [0, 1], "value": [1.5, np.inf], "diverged_at": [np.nan, 1.0]})
+VALUES = np.append(np.random.default_rng(0).standard_normal(998), [np.inf, 0.1])
+FRAME = pd.DataFrame({"source": "synthetic", "step": range(1000), "value": VALUES, "diverged_at": np.nan})
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_corrupt_record_is_named_set_aside_and_made_again(store: Store, damage
     if damage == "truncated":
         path.write_bytes(content[: len(content) // 2])
     elif damage == "flipped":
-        content[40] ^= 0xFF
+        content[len(content) // 2] ^= 1
         path.write_bytes(content)
     elif damage == "renamed":
         path.write_bytes(store.save({"other": 1}, FRAME).read_bytes())

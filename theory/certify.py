@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .desiderata import relations
 from .linear import Reduction, Row, maximise, solve_equations
 
 if TYPE_CHECKING:
@@ -26,33 +27,63 @@ def certify(solver: Solver, point: Mapping[str, Fraction]) -> tuple[Solution, di
     """
     from .solve import Solution
 
-    pruning = replace(solver.pruning, ties=True)
-    report, _, exact = solver.evaluate(point, pruning)
+    _, _, exact = solver.evaluate(point, solver.pruning)
+    equations = _initial_equations(solver, exact)
+    reduced = solve_equations(equations, solver.size)
+    solver.space.substitute({solver.space.unknowns[p - 1]: _as_row(form, solver.size) for p, form in reduced.pivots.items()})
+    report, _, _ = solver.evaluate(exact, replace(solver.pruning, ties=True))
+    solver.space.substitute({})
+    stats = {"pieces": sum(map(len, report.acts)) + sum(map(len, report.grads)), "dropped": report.dropped, "capped": report.capped}
     broken = [label for row, label in solver.pool.bounded.items() if solver.value(row, exact) > 0]
-    groups = {
-        label: [row for row in rows if solver.value(row, exact) == 0] for label, rows in solver.pool.attained.items()
-    }  # fmt: skip
-    unmet = [label for label, rows in groups.items() if not rows]
-    stats = {"pieces": sum(map(len, report.acts)) + sum(map(len, report.grads)), "merged": report.dropped, "capped": report.capped}
-    if broken or unmet:
-        return Solution(dict(exact), "infeasible", clash=tuple(dict.fromkeys(broken + unmet)), stats=stats), None
-    tight = {row: label for row, label in solver.pool.bounded.items() if solver.value(row, exact) == 0}
-    cone = _Cone(solver, groups, tight)
-    cone.explore(solver.fixed_rows())
+    tops = {label: max((solver.value(row, exact) for row in rows), default=None) for label, rows in solver.pool.attained.items()}
+    broken += [label for label, top in tops.items() if top != 0]
+    if broken:
+        return Solution(dict(exact), "infeasible", clash=tuple(dict.fromkeys(broken)), stats=stats), None
+    cone = _Cone(solver, exact)
+    cone.explore(equations)
     if cone.climb is not None:
         return Solution(dict(exact), "family", stats=stats), cone.climb
     verdict = "family" if cone.loose else "unique"
     return Solution(dict(exact), verdict, free=tuple(sorted(cone.loose)), stats=stats), None
 
 
+def _as_row(form: Mapping[int, Fraction], size: int) -> list[Fraction]:
+    return [form.get(j, ZERO) for j in range(size + 1)]
+
+
+def _initial_equations(solver: Solver, exact: Mapping[str, Fraction]) -> list[Row]:
+    """What the state at initialisation alone fixes: given exponents, then outputs of size one, then norms of such inputs."""
+    net, equations = solver.net, solver.fixed_rows()
+    report = net.propagate(exact, replace(solver.pruning, order=0, steps=0, ties=True))
+    found = relations(net, report, solver.names)
+    for kind in ("init", "norm"):
+        for label, terms in found.attained.items():
+            if not label.startswith(kind):
+                continue
+            reduced = solve_equations(equations, solver.size)
+            rests = {tuple(sorted(reduced.reduce(solver.row(form)).items())) for _, form in terms}
+            # updates may count in a norm too, but they are bounded by its input where that is exactly of size one
+            alone = kind == "init" or {j for rest in rests for j, _ in rest} == {1 + net.space.index[label.replace(" ", ":")]}
+            if len(rests) == 1 and alone:
+                equations.append(solver.row(terms[0][1]))
+    return equations
+
+
 class _Cone:
     """Directions in which the point can move: the union over the ways to keep every desideratum attained."""
 
-    def __init__(self, solver: Solver, groups: Mapping[str, Sequence[Row]], tight: Mapping[Row, str]):
+    def __init__(self, solver: Solver, exact: Mapping[str, Fraction]):
         self.solver, self.size = solver, solver.size
-        self.rows = np.array([(0, *row[1:]) for row in tight], np.int64).reshape(-1, self.size + 1)
-        where = {row: i for i, row in enumerate(tight)}
-        self.groups = {label: np.array([where[row] for row in rows]) for label, rows in groups.items()}
+        every = np.array(list(solver.pool.bounded), np.int64).reshape(-1, self.size + 1)
+        unit = lcm(1, *(v.denominator for v in exact.values()))
+        at = [unit, *(int(exact[n] * unit) * solver.space.constant_unit for n in solver.space.unknowns)]
+        tight = every[every @ np.array(at, np.int64) == 0]
+        where = {tuple(row): i for i, row in enumerate(tight.tolist())}
+        self.groups = {
+            label: np.array([where[row] for row in rows if row in where]) for label, rows in solver.pool.attained.items()
+        }  # fmt: skip
+        self.rows = tight.copy()
+        self.rows[:, 0] = 0
         self.up = solver.climbing()
         self.loose: set[str] = set()
         self.climb: dict[str, Fraction] | None = None
@@ -111,15 +142,16 @@ class _Face:
         self.cone, self.reduced = cone, reduced
         table, self.free = reduced.matrix()
         forms = cone.rows @ table
-        divisor = np.gcd.reduce(forms, axis=1)
-        forms //= np.maximum(divisor, 1)[:, None]
-        unique, self.ident = np.unique(forms, axis=0, return_inverse=True)
-        self.forms = [tuple(row) for row in unique.tolist()]
+        divisor = np.maximum(np.gcd.reduce(forms, axis=1), 1)[:, None]
+        unique, first, self.ident = np.unique(forms // divisor, axis=0, return_index=True, return_inverse=True)
+        self.exact = forms[first]
+        self.forms = {tuple(row): i for i, row in enumerate(unique.tolist())}
         self.bounds = [row for row in self.forms if any(row)]
+        self.listed = list(self.forms)
         self.left = {}
         for label, members in cone.groups.items():
             found = {int(self.ident[i]): int(i) for i in members}
-            if all(any(self.forms[k]) for k in found):  # else attained for certain
+            if all(any(self.listed[k]) for k in found):  # else attained for certain
                 self.left[label] = found
 
     def forced(self) -> list[Row]:
@@ -130,11 +162,17 @@ class _Face:
         climbing = self._climbing()
         if climbing:
             return climbing
-        for found in self.left.values():
-            for k, i in found.items():
-                if all(k == q or self._implies(q, k) for q in found):
-                    return [tuple(self.cone.rows[i].tolist())]
+        for implies in (self._covers, self._implies):
+            for found in self.left.values():
+                for k, i in found.items():
+                    if all(k == q or implies(q, k) for q in found):
+                        return [tuple(self.cone.rows[i].tolist())]
         return []
+
+    def _covers(self, q: int, k: int) -> bool:
+        """Whether form q is at most form k because one bound says so."""
+        difference = self.exact[q] - self.exact[k]
+        return tuple((difference // np.gcd.reduce(difference)).tolist()) in self.forms
 
     def _climbing(self) -> list[Row]:
         """Equations that hold because nothing that is taken maximal can grow; none if something can, or all is fixed."""
@@ -162,8 +200,8 @@ class _Face:
 
     def _implies(self, q: int, k: int) -> bool:
         """Whether form k vanishes wherever form q does (both are bounded by 0)."""
-        negative = tuple(-a for a in self.forms[k])
-        also = tuple(-a for a in self.forms[q])
+        negative = tuple(-a for a in self.listed[k])
+        also = tuple(-a for a in self.listed[q])
         return maximise(negative, [*self.bounds, also], len(self.free)).status == "optimal"
 
 

@@ -76,7 +76,7 @@ class Report:
     terms: dict[Observable, list[Term]]
     dropped: int = 0
     capped: int = 0
-    order_cut: set[Observable] = field(default_factory=set)
+    outgrown: bool = False  # some norm's input became larger than at initialisation, and that was not followed
 
 
 class Net:
@@ -135,6 +135,7 @@ class Net:
             run = _Run(self, pruning)
             report = run.run()
             moved = {k: v for k, v in run.found.items() if point.get(k) != v}
+            report.outgrown = bool(moved)
             if not moved or not pruning.follow:
                 break
             point.update(moved)
@@ -168,6 +169,7 @@ class _Run:
         self.slack = int(pruning.slack * net.space.unit)
         self.found: dict[str, Fraction] = {}
         self.bases = dict(BASES)
+        self.bounded = {0}  # forms of forward pieces that are 0 here and at most 0 wherever the network is stable
         self.dropped = self.capped = 0
         self.weights = [self._gauss(i, name) for i, name in enumerate(net.names)]
 
@@ -201,6 +203,8 @@ class _Run:
         acts: list[list[Piece]] = []
         for site in self.net.sites:
             acts.append(self._prune(self._tensor(site, [acts[a] for a in site.args], updates)))
+            if self.pruning.ties:
+                self.bounded.update(p.form for p in acts[-1] if not p.size)
         return acts
 
     def _tensor(self, site: Site, args: list[list[Piece]], updates: list[list[Update]]) -> list[Piece]:
@@ -421,8 +425,12 @@ class _Run:
         return (*letters, p.base)
 
     def _covered(self, bucket: list, size: int, form: int, order: int) -> bool:
-        """Whether a kept piece of the same head is as large (as a form too where ties are kept) and of no higher order."""
-        return any(s >= size and o <= order and (not self.pruning.ties or s > size or f == form) for s, f, o, _ in bucket)
+        """Whether a kept piece of the same head is as large and of no higher order.
+
+        Where ties are kept it must be as large as a form too: equal, or larger by what some tensor's stability bounds.
+        """
+        ties, bounded = self.pruning.ties, self.bounded
+        return any(s >= size and o <= order and (not ties or s > size or form - f in bounded) for s, f, o, _ in bucket)
 
     def _prune(self, pieces: list[Piece]) -> list[Piece]:
         if len(pieces) < 2:

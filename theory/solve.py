@@ -55,6 +55,7 @@ class Solver:
         self.pool = _Pool()
         self.pinned: dict[str, Fraction] = {}
         self._unpacked: dict[int, Row] = {}
+        self._last: tuple | None = None  # the last evaluation, by point and pruning
 
     # -- forms
     def row(self, form: int) -> Row:
@@ -111,10 +112,15 @@ class Solver:
 
     # -- one step
     def evaluate(self, point: Mapping[str, Fraction], pruning: Pruning) -> tuple[Report, Relations, dict[str, Fraction]]:
-        report = self.net.propagate(point, pruning)
-        found = relations(self.net, report, self.names)
-        self._collect(found)
-        return report, found, dict(self.space.point)
+        key = tuple(sorted(point.items())), replace(pruning, follow=True)
+        if self._last is None or self._last[0] != key:
+            report = self.net.propagate(point, pruning)
+            found = relations(self.net, report, self.names)
+            self._collect(found)
+            done = report, found, dict(self.space.point)
+            self._last = None if report.outgrown and not pruning.follow else (key, done)
+            return done
+        return self._last[1]
 
     def _collect(self, found: Relations) -> None:
         """Keep terms that may bind: within one exponent of the bound."""
