@@ -1,0 +1,43 @@
+"""How neural networks must be scaled: architectures, optimizers, desiderata and the tables derived from them."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .architecture import Architecture, Graph, Node, Weight
+    from .classify import Classification, classify
+    from .constants import Constants, WeightConstants
+    from .derive import derive
+    from .observables import Observable
+    from .optimizers import OPTIMIZERS, Optimizer
+    from .parameterizations import PARAMETERIZATIONS, parameterization
+    from .predict import predict
+    from .scales import Axis, Dim, Powers, Regime
+    from .table import GAUGES, ExponentTable, Operation, Row, differences
+    from .zoo import ARCHITECTURES, find_architecture
+
+_HOME = {
+    "architecture": ("Architecture", "Graph", "Node", "Weight"),
+    "classify": ("Classification", "classify"),
+    "constants": ("Constants", "WeightConstants"),
+    "derive": ("derive",),
+    "observables": ("Observable",),
+    "optimizers": ("OPTIMIZERS", "Optimizer"),
+    "parameterizations": ("PARAMETERIZATIONS", "parameterization"),
+    "predict": ("predict",),
+    "scales": ("Axis", "Dim", "Powers", "Regime"),
+    "table": ("GAUGES", "ExponentTable", "Operation", "Row", "differences"),
+    "zoo": ("ARCHITECTURES", "find_architecture"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    return getattr(import_module(f".{_MODULE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -123,5 +123,5 @@ def _kernel(net: Net, report: Report, found: Relations) -> None:
     """To first order in each update alone, the network's output changes by Theta(1)."""
     for i, name in enumerate(net.names):
         if net.architecture.weights[name].trained:
-            first = [(p.size, p.form) for p in report.acts[-1] if p.order == 1 and p.via == 1 + i]
+            first = [(p.size, p.form) for p in report.acts[-1] if p.order == 1 and p.via == 2 + i]
             found.attained[f"kernel {name}"] = first

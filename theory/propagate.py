@@ -29,6 +29,7 @@ class Pruning:
         cap: pieces kept per tensor; None keeps all.
         ties: keep pieces of equal size whose forms differ (for certificates).
         follow: let updates that outgrow the initial input of a norm count in what it divides by.
+        trace: tell pieces apart by the update that made them last.
         steps: gradients computed (training steps); None: one more than the order, where nothing changes any more.
     """
 
@@ -39,6 +40,7 @@ class Pruning:
     ties: bool = False
     steps: int | None = None
     follow: bool = True
+    trace: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class _Run:
 
     def _via(self, weight: int) -> int:
         """Which update made a piece: told apart for weights with an index, which are judged at the sum over it."""
-        return 2 + weight if self.weights[weight].index or self.pruning.steps == 1 else 1
+        return 2 + weight if self.weights[weight].index or self.pruning.trace else 1
 
     def piece(self, base: str) -> Piece:
         return Piece(0, 0, self.algebra.empty, self.bases.setdefault(base, len(self.bases)))

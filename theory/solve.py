@@ -87,7 +87,9 @@ class Solver:
         return tuple(row)
 
     def _summed_later(self, operation: str) -> bool:
-        return bool(self.net.architecture.node(operation).stack)
+        """Whether the multiplier stands inside a growing stack: how fast its branches shrink is a choice, not a maximum."""
+        layers = self.net.architecture.node(operation).stack
+        return bool(layers) and layers in self.net.bit
 
     # -- start
     def start(self, depth: int = 1) -> tuple[dict[str, Fraction], dict[str, Fraction]]:

@@ -1,0 +1,217 @@
+"""From an architecture and an optimizer to its table: solve the desiderata, read off the rates, say how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from .architecture import Architecture
+from .desiderata import find_desiderata
+from .optimizers import Optimizer, find_optimizer
+from .propagate import Net, Pruning, Report
+from .scales import Powers, Regime
+from .solve import Solution, Solver
+from .table import ExponentTable, Operation, Row, Shape
+
+ALIGNMENTS: dict[str, tuple[Fraction, Fraction, Fraction] | None] = {
+    "words": None,  # follows from the architecture
+    "full": (Fraction(1), Fraction(1, 2), Fraction(1)),  # Everett et al.: alpha, omega, u
+    "none": (Fraction(1, 2), Fraction(1, 2), Fraction(1, 2)),
+}
+Fixed = Mapping[str, Mapping[str, Powers]]
+
+
+def derive(
+    architecture: Architecture,
+    optimizer: str | Optimizer = "adamw",
+    *,
+    desiderata: str = "mup",
+    regime: Regime | None = None,
+    gauge: str = "multiplier-free",
+    alignment: str = "words",
+    fixed: ExponentTable | Fixed | None = None,
+    pruning: Pruning = Pruning(),
+) -> ExponentTable:
+    """Derive how every weight must scale.
+
+    Args:
+        architecture: the network.
+        optimizer: a name or an `Optimizer`.
+        desiderata: a set of them (see `theory.desiderata`).
+        regime: how fast the axes grow; by default every axis that grows does so alone, the others fixed, and the powers
+            of all of them are put together in one table.
+        gauge: how the freedom between multiplier and weight is used.
+        alignment: ``words`` (derived), or Everett et al.'s exponents ``full`` or ``none`` in place of it.
+        fixed: initialisations and multipliers that are given: a table, or ``{weight: {column: Powers}}``.
+        pruning: the order and the cuts of the calculus.
+
+    Returns:
+        The table with its verdict. Under a regime that ties axes its powers are those of ``scale``.
+
+    Raises:
+        ValueError: for an unknown name, or a regime that does not fit the architecture.
+    """
+    how, names = find_optimizer(optimizer), find_desiderata(desiderata)
+    if alignment not in ALIGNMENTS:
+        raise ValueError(f"unknown alignment `{alignment}`; choose from {', '.join(ALIGNMENTS)}")
+    given = _given(architecture, fixed, how)
+    if regime is not None:
+        regimes = {"scale" if len(regime.grown) > 1 or regime[regime.grown[0]] != 1 else regime.grown[0]: regime}
+    else:
+        grown = [axis for axis in architecture.axes if axis.power]
+        regimes = {axis.name: Regime({a.name: axis.power if a is axis else 0 for a in architecture.axes}) for axis in grown}
+    tables = []
+    for key, one in regimes.items():
+        case = _Case(architecture, how, names, one, key, alignment)
+        tables.append(case.table(case.solve(given, pruning), desiderata, given))
+    table = tables[0]
+    for other in tables[1:]:
+        table = _join(table, other)
+    return replace(table, regime=regime).in_gauge(gauge)
+
+
+def _given(architecture: Architecture, fixed: ExponentTable | Fixed | None, optimizer: Optimizer) -> dict[str, Powers]:
+    """Given effective initial weights (multiplier times standard deviation) and multipliers of operations."""
+    if fixed is None:
+        return {}
+    given: dict[str, Powers] = {}
+    if isinstance(fixed, ExponentTable):
+        operations = {o.name: {"multiplier": o.multiplier} for o in fixed.operations}
+        fixed = {r.weight: {"multiplier": r.multiplier, "init_std": r.init_std} for r in fixed.rows if not r.zero_init} | operations
+    for name, columns in fixed.items():
+        for column in columns:
+            if column not in ("multiplier", "init_std"):
+                raise ValueError(f"`{column}` of `{name}` cannot be fixed; give multipliers and initialisations (rates are derived)")
+        if name in architecture.weights:
+            if "init_std" in columns and architecture.weights[name].init == "gaussian":
+                given[f"std:{name}"] = columns["init_std"] * columns.get("multiplier", Powers())
+        elif any(o.name == name for o in architecture.operations):
+            given[f"mult:{name}"] = columns.get("multiplier", Powers())
+        else:
+            raise ValueError(f"`{architecture.name}` has no weight or multiplier `{name}` to fix")
+    return given
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the gradient's two factors at every weight (the largest of its uses), as exponents of the scale."""
+
+    back: dict[str, Fraction]
+    forward: dict[str, Fraction]
+
+
+def gradient_sizes(net: Net, report: Report) -> Sizes:
+    """Read the backward and forward factors of every weight's gradient off a propagation."""
+    back, forward = {}, {}
+    for i, name in enumerate(net.names):
+        best: tuple[int, int] | None = None
+        for at, site in enumerate(net.sites):
+            if site.weight == i and report.grads[at] and report.acts[site.args[0]]:
+                sizes = (max(p.size for p in report.grads[at]), max(p.size for p in report.acts[site.args[0]]))
+                best = max(best or sizes, sizes, key=sum)
+        if best is not None:
+            back[name], forward[name] = Fraction(best[0], net.space.unit), Fraction(best[1], net.space.unit)
+    return Sizes(back, forward)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One derivation in one regime."""
+
+    architecture: Architecture
+    optimizer: Optimizer
+    names: tuple[str, ...]
+    regime: Regime
+    key: str
+    alignment: str
+
+    def net(self) -> Net:
+        exponents = ALIGNMENTS[self.alignment]
+        return Net(self.architecture, self.regime, None if exponents is None else {"": exponents})
+
+    def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> tuple[Net, Solution, Sizes]:
+        net = self.net()
+        fixed = {name: powers.at(self.regime) for name, powers in given.items() if name in net.space.index}
+        if "kernel" in self.names:
+            pruning = replace(pruning, trace=True)
+        solution = Solver(net, self.names, fixed, pruning).solve()
+        return net, solution, gradient_sizes(net, net.propagate(solution.point, pruning))
+
+    def power(self, exponent: Fraction) -> Powers:
+        return Powers({self.key: exponent if self.key == "scale" else exponent / self.regime[self.key]})
+
+    def table(self, solved: tuple[Net, Solution, Sizes], desiderata: str, given: Mapping[str, Powers]) -> ExponentTable:
+        net, solution, sizes = solved
+        rows = tuple(self._row(net, solution, sizes, name) for name in net.names)
+        operations = tuple(
+            Operation(n.name, n.kind or "multiplier", *self._operation(solution, n.name, given)) for n in self.architecture.operations
+        )
+        return ExponentTable(
+            self.architecture.name, self.optimizer.name, rows, operations, desiderata=desiderata, verdict=solution.verdict,
+            free=tuple(f"{name} [{self.key}]" for name in solution.free), clash=solution.clash,
+        )  # fmt: skip
+
+    def _operation(self, solution: Solution, name: str, given: Mapping[str, Powers]) -> tuple[Powers, str]:
+        node = self.architecture.node(name)
+        if node.power is not None:
+            return self._in_key(node.power), "given"
+        reason = "given" if f"mult:{name}" in given else "the largest that keeps what follows O(1) during training"
+        return self.power(solution.point[f"mult:{name}"]), reason
+
+    def _in_key(self, powers: Powers) -> Powers:
+        return self.power(powers.at(self.regime))
+
+    def _row(self, net: Net, solution: Solution, sizes: Sizes, name: str) -> Row:
+        weight, architecture = self.architecture.weights[name], self.architecture
+        shape = Shape(*(architecture.monomial(dims) for dims in (weight.out, weight.inn, weight.index)))
+        back, forward = sizes.back.get(name, Fraction(0)), sizes.forward.get(name, Fraction(0))
+        std = solution.point.get(f"std:{name}", Fraction(0))
+        rate = self.rate(net, name, solution.point.get(f"amp:{name}", Fraction(0)), back, forward, std)
+        eps = back + forward if "faithful" in self.names and self.optimizer.epsilon else Fraction(0)
+        decay = -rate if "equal-timescale" in self.names and self.optimizer.decay else Fraction(0)
+        return Row(
+            name, shape, init_std=self.power(std), learning_rate=self.power(rate), epsilon=self.power(eps),
+            weight_decay=self.power(decay), zero_init=weight.init == "zero", trained=weight.trained,
+            reason=self._reason(net, name, std, rate, back, forward),
+        )  # fmt: skip
+
+    def rate(self, net: Net, name: str, amp: Fraction, back: Fraction, forward: Fraction, std: Fraction) -> Fraction:
+        """Exponent of the learning rate: update entries are amplitude times both factors of the gradient."""
+        k, (out, inn) = self.optimizer, net.fans(name)
+        rate = amp + (1 - k.degree_back) * back + (1 - k.degree_forward) * forward - k.offset_out * out - k.offset_in * inn
+        return rate - std if k.relative else rate
+
+    def _reason(self, net: Net, name: str, std: Fraction, rate: Fraction, back: Fraction, forward: Fraction) -> str:
+        """One line of mathematics for the initialisation and one for the rate."""
+        weight = self.architecture.weights[name]
+        grows = net.mask(weight.out) | (net.mask(weight.index))
+        inn = net.fans(name)[1]
+        show = lambda p: str(self.power(p)) if p else "1"  # noqa: E731
+        lines = []
+        if weight.init == "gaussian" and grows:
+            lines.append(f"W0 x0 = std sqrt({show(inn)}) |x| with |x| = {show(forward)} is Theta(1), so std = {show(std)}")
+        elif weight.init == "gaussian":
+            lines.append(f"its output has no growing axis: std = {show(std)} is the largest that keeps W0 dx bounded")
+        if weight.trained:
+            k = self.optimizer
+            factors = [f"|g|^{k.degree_back} = {show(k.degree_back * back)}"] if k.degree_back else []
+            size = (1 + k.degree_forward) * forward
+            factors += [f"|x|^{1 + k.degree_forward} = {show(size)}"] if size else []
+            factors += [f"fan-in {show(inn)} (aligned)"] if inn else []
+            lines.append(f"dW x0 = rate{''.join(' * ' + f for f in factors)} changes the output by Theta(1), so rate = {show(rate)}")
+        return "; ".join(lines)
+
+
+def _join(first: ExponentTable, second: ExponentTable) -> ExponentTable:
+    """Two tables, each of one axis alone, as one."""
+    rows = []
+    for a, b in zip(first.rows, second.rows, strict=True):
+        columns = {c: getattr(a, c) * getattr(b, c) for c in ("multiplier", "init_std", "learning_rate", "epsilon", "weight_decay")}
+        rows.append(replace(a, **columns, reason=a.reason + " | " + b.reason))
+    operations = (replace(a, multiplier=a.multiplier * b.multiplier) for a, b in zip(first.operations, second.operations, strict=True))
+    verdicts = ("infeasible", "family", "unique")
+    return replace(
+        first, rows=tuple(rows), operations=tuple(operations), verdict=min(first.verdict, second.verdict, key=verdicts.index),
+        free=first.free + second.free, clash=first.clash + second.clash,
+    )  # fmt: skip

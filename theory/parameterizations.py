@@ -1,0 +1,87 @@
+"""Named parameterisations for any architecture: sp, ntp and mean-field by rule, mup derived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+from .architecture import Architecture
+from .derive import derive
+from .optimizers import Optimizer, find_optimizer
+from .scales import Powers
+from .table import ExponentTable, Operation, Row, Shape
+
+
+def _table(architecture: Architecture, optimizer: Optimizer, rows: Callable[[Shape, bool], Mapping[str, Powers]]) -> ExponentTable:
+    """One row per weight from a rule in its fans; multipliers that are not given are 1/sqrt of what they normalise."""
+    found = []
+    for weight in architecture.weights.values():
+        shape = Shape(*(architecture.monomial(dims) for dims in (weight.out, weight.inn, weight.index)))
+        columns = rows(shape, weight.init == "ones")
+        found.append(Row(weight.name, shape, **columns, zero_init=weight.init == "zero", trained=weight.trained))
+    operations = tuple(Operation(n.name, n.kind, n.at_base if n.power is None else n.power) for n in architecture.operations)
+    return ExponentTable(architecture.name, optimizer.name, tuple(found), operations)
+
+
+def standard(architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
+    """Standard parameterisation: std 1/sqrt(fan-in), one learning rate for all, nothing scaled."""
+    rule = lambda shape, ones: {"init_std": Powers() if ones else shape.inn ** "-1/2"}  # noqa: E731
+    return _table(architecture, find_optimizer(optimizer), rule)
+
+
+def neural_tangent(architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
+    """Neural tangent parameterisation: multiplier 1/sqrt(fan-in), std 1; Adam's rates keep the kernel finite (TP IVb, Def. 2.9.11)."""
+    how = find_optimizer(optimizer)
+
+    def rule(shape: Shape, ones: bool) -> dict[str, Powers]:
+        del ones
+        columns = {"multiplier": shape.inn ** "-1/2"}
+        if how.degree == 0:
+            # entrywise updates of 1/fan-in reach the output coherently; every layer before the readout shares 1/sqrt(n)
+            grows = shape.out ** "-1/2"
+            columns |= {"learning_rate": grows / shape.inn ** "1/2", "epsilon": grows / shape.inn ** "1/2"}
+        return columns
+
+    return _table(architecture, how, rule)
+
+
+def mean_field(architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
+    """Mean-field parameterisation: as NTP with the readout's multiplier 1/fan-in; SGD's rate grows with the width."""
+    how = find_optimizer(optimizer)
+
+    def rule(shape: Shape, ones: bool) -> dict[str, Powers]:
+        del ones
+        readout = bool(shape.inn) and not shape.out
+        columns = {"multiplier": shape.inn**-1 if readout else shape.inn ** "-1/2"}
+        if how.degree == 1:
+            columns["learning_rate"] = shape.inn if readout else shape.out
+        else:
+            columns["learning_rate"] = Powers() if readout else shape.inn ** "-1/2"
+            columns["epsilon"] = shape.inn**-1 if readout else shape.out**-1 / shape.inn ** "1/2"
+        return columns
+
+    return _table(architecture, how, rule)
+
+
+def maximal_update(architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
+    """Maximal update parameterisation, derived for this architecture and optimizer."""
+    return derive(architecture, optimizer)
+
+
+PARAMETERIZATIONS: dict[str, Callable[[Architecture, str | Optimizer], ExponentTable]] = {
+    "sp": standard,
+    "ntp": neural_tangent,
+    "mean-field": mean_field,
+    "mup": maximal_update,
+}
+
+
+def parameterization(name: str, architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
+    """The named parameterisation of an architecture.
+
+    Raises:
+        ValueError: if there is none of this name; the message lists those there are.
+    """
+    if name not in PARAMETERIZATIONS:
+        raise ValueError(f"unknown parameterization `{name}`; choose from {', '.join(PARAMETERIZATIONS)}")
+    return PARAMETERIZATIONS[name](architecture, optimizer)

@@ -1,0 +1,126 @@
+"""Tables as text, Markdown and LaTeX; every monomial is printed by one function per format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .scales import Powers
+from .table import ExponentTable, Row
+
+HEAD = {
+    "multiplier": "multiplier",
+    "init_std": "init std",
+    "learning_rate": "learning rate",
+    "epsilon": "epsilon",
+    "weight_decay": "weight decay",
+}
+
+
+def _columns(table: ExponentTable) -> list[str]:
+    from .optimizers import find_optimizer
+
+    optimizer = find_optimizer(table.optimizer)
+    hidden = {"epsilon"} if not optimizer.epsilon else set()
+    if not any(row.weight_decay for row in table.rows):
+        hidden.add("weight_decay")
+    if not any(row.multiplier for row in table.rows):
+        hidden.add("multiplier")
+    return [c for c in HEAD if c not in hidden]
+
+
+def _cell(row: Row, column: str) -> str | Powers:
+    if column == "init_std" and row.zero_init:
+        return "0"
+    if column in ("learning_rate", "epsilon", "weight_decay") and not row.trained:
+        return "frozen"
+    return getattr(row, column)
+
+
+def _shape(row: Row) -> str:
+    out, inn = str(row.shape.out), str(row.shape.inn)
+    stack = f"{row.shape.stack} x " if row.shape.stack else ""
+    return f"{stack}{out} x {inn}"
+
+
+def _verdict(table: ExponentTable) -> list[str]:
+    lines = [f"verdict: {table.verdict}" + (" modulo symmetry" if table.verdict == "unique" else "")]
+    if table.free:
+        lines.append(f"free: {', '.join(table.free)}")
+    if table.clash:
+        lines.append("these cannot hold together with stability:")
+        lines += [f"  {label}" for label in table.clash]
+    return lines
+
+
+def as_text(table: ExponentTable, *, explain: bool = False) -> str:
+    """A table for the terminal."""
+    columns = _columns(table)
+    head = ["weight", "shape", *(HEAD[c] for c in columns)]
+    body = [[row.weight, _shape(row), *(str(_cell(row, c)) for c in columns)] for row in table.rows]
+    lines = [_title(table), "", *_aligned([head, *body])]
+    if table.operations:
+        lines += ["", *_aligned([["operation", "kind", "multiplier"], *([o.name, o.kind, str(o.multiplier)] for o in table.operations)])]
+    lines += ["", *_verdict(table)]
+    if explain:
+        lines += ["", *(f"{row.weight}: {row.reason}" for row in table.rows)]
+        lines += [f"{o.name}: {o.reason}" for o in table.operations]
+    return "\n".join(lines)
+
+
+def _title(table: ExponentTable) -> str:
+    regime = f", regime {table.regime}" if table.regime else ""
+    goal = f", {table.desiderata}" if table.desiderata else ""
+    return f"{table.target}, {table.optimizer}{goal}{regime} (gauge {table.gauge})"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
+def as_markdown(table: ExponentTable, *, explain: bool = False) -> str:
+    """A table in Markdown."""
+    columns = _columns(table)
+    head = ["weight", "shape (out x in)", *(HEAD[c] for c in columns)]
+    body = [[f"`{row.weight}`", _shape(row), *(_plain(_cell(row, c)) for c in columns)] for row in table.rows]
+    lines = [f"**{_title(table)}**", "", *_pipes([head, *body])]
+    if table.operations:
+        rows = [[f"`{o.name}`", o.kind, _plain(o.multiplier)] for o in table.operations]
+        lines += ["", *_pipes([["operation", "kind", "multiplier"], *rows])]
+    lines += ["", *(_verdict(table))]
+    if explain:
+        lines += ["", *(f"- `{row.weight}`: {row.reason}" for row in table.rows)]
+    return "\n".join(lines)
+
+
+def _pipes(rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]
+
+
+def _plain(cell: str | Powers) -> str:
+    return cell if isinstance(cell, str) else str(cell)
+
+
+def as_latex(table: ExponentTable, printer: Any = None, *, explain: bool = False) -> str:
+    """A ``tabular`` that can be pasted into a paper; monomials are printed by SymPy's printer."""
+    from sympy.printing.latex import LatexPrinter
+
+    printer = printer or LatexPrinter()
+    columns = _columns(table)
+    show = lambda cell: cell if isinstance(cell, str) else f"${printer.doprint(cell._sympy_())}$"  # noqa: E731
+    lines = [r"\begin{tabular}{l" + "c" * (1 + len(columns)) + "}", r"\hline"]
+    lines.append(" & ".join(["weight", "shape", *(HEAD[c] for c in columns)]) + r" \\ \hline")
+    for row in table.rows:
+        shape = f"{show(row.shape.out)} $\\times$ {show(row.shape.inn)}"
+        name = row.weight.replace("_", r"\_")
+        lines.append(" & ".join([rf"\texttt{{{name}}}", shape, *(show(_cell(row, c)) for c in columns)]) + r" \\")
+    for operation in table.operations:
+        name = operation.name.replace("_", r"\_")
+        lines.append(rf"\texttt{{{name}}} & \multicolumn{{{1 + len(columns)}}}{{l}}{{multiplier {show(operation.multiplier)}}} \\")
+    lines += [r"\hline", r"\end{tabular}"]
+    if explain:
+        lines += [f"% {row.weight}: {row.reason}" for row in table.rows]
+    return "\n".join(lines)
