@@ -64,7 +64,7 @@ class Classification:
 
 def classify(architecture: Architecture, table: ExponentTable, *, regime: Regime | None = None) -> Classification:
     """Classify a table in the limit of the regime (default: the table's, else the first growing axis alone)."""
-    end = behave(architecture, table, regime=regime)
+    end = behave(architecture, table, regime=regime, pruning=Pruning())
     unit, net = end.net.space.unit, end.net
     sizes = {s.node.name: max((p.size for p in a), default=-unit * 99) for s, a in zip(net.sites, end.report.acts, strict=True)}
     offenders = tuple((name, Fraction(size, unit)) for name, size in sizes.items() if size > 0)
@@ -101,6 +101,6 @@ def _maximal(architecture: Architecture, end: Behaviour) -> tuple[str, ...]:
     found = []
     for name in architecture.weights:
         observables = (Observable(n.name, kind) for n in architecture.uses(name) for kind in ("dW x0", "dW dx"))
-        if any(o in exponents and exponents[o].exponent == 0 for o in observables):
+        if any(o in exponents and exponents[o] == 0 for o in observables):
             found.append(name)
     return tuple(found)

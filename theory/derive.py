@@ -13,6 +13,7 @@ from .propagate import Net, Pruning, Report
 from .scales import Powers, Regime
 from .solve import Solution, Solver
 from .table import ExponentTable, Operation, Row, Shape
+from .words import Piece
 
 ALIGNMENTS: dict[str, tuple[Fraction, Fraction, Fraction] | None] = {
     "words": None,  # follows from the architecture
@@ -93,26 +94,29 @@ def _given(architecture: Architecture, fixed: ExponentTable | Fixed | None, opti
     return given
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Sizes of the gradient's two factors at every weight (the largest of its uses), as exponents of the scale."""
-
-    back: dict[str, Fraction]
-    forward: dict[str, Fraction]
+GradientPieces = dict[str, tuple[Piece, Piece]]
 
 
-def gradient_sizes(net: Net, report: Report) -> Sizes:
-    """Read the backward and forward factors of every weight's gradient off a propagation."""
-    back, forward = {}, {}
-    for i, name in enumerate(net.names):
-        best: tuple[int, int] | None = None
-        for at, site in enumerate(net.sites):
-            if site.weight == i and report.grads[at] and report.acts[site.args[0]]:
-                sizes = (max(p.size for p in report.grads[at]), max(p.size for p in report.acts[site.args[0]]))
-                best = max(best or sizes, sizes, key=sum)
-        if best is not None:
-            back[name], forward[name] = Fraction(best[0], net.space.unit), Fraction(best[1], net.space.unit)
-    return Sizes(back, forward)
+def gradient_pieces(net: Net, report: Report) -> GradientPieces:
+    """The largest backward and forward factor of every weight's gradient (of the use with the largest product)."""
+    found: GradientPieces = {}
+    size = lambda p: (p.size, -p.order)  # noqa: E731
+    for at, site in enumerate(net.sites):
+        grads, acts = report.grads[at], report.acts[site.args[0]] if site.weight >= 0 else []
+        if grads and acts:
+            pair, name = (max(grads, key=size), max(acts, key=size)), net.names[site.weight]
+            if name not in found or sum(p.size for p in pair) > sum(p.size for p in found[name]):
+                found[name] = pair
+    return found
+
+
+def gradient_sizes(net: Net, report: Report) -> dict[str, tuple[Fraction, Fraction]]:
+    """Exponents of the backward and the forward factor of every weight's gradient."""
+    unit = net.space.unit
+    return {name: (Fraction(g.size, unit), Fraction(x.size, unit)) for name, (g, x) in gradient_pieces(net, report).items()}
+
+
+Sizes = dict[str, tuple[Fraction, Fraction]]
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ class _Case:
     def _row(self, net: Net, solution: Solution, sizes: Sizes, name: str) -> Row:
         weight, architecture = self.architecture.weights[name], self.architecture
         shape = Shape(*(architecture.monomial(dims) for dims in (weight.out, weight.inn, weight.index)))
-        back, forward = sizes.back.get(name, Fraction(0)), sizes.forward.get(name, Fraction(0))
+        back, forward = sizes.get(name, (Fraction(0), Fraction(0)))
         std = solution.point.get(f"std:{name}", Fraction(0))
         rate = self.rate(net, name, solution.point.get(f"amp:{name}", Fraction(0)), back, forward, std)
         eps = back + forward if "faithful" in self.names and self.optimizer.epsilon else Fraction(0)

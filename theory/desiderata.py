@@ -90,7 +90,7 @@ def _initial(net: Net, report: Report, found: Relations, *, outputs: bool) -> No
     for site in net.sites:
         node = site.node
         if node.op == "dense" and net.architecture.weights[node.weight].init == "gaussian" and (site.dims or outputs):
-            found.attained[f"init {node.name}"] = report.terms.get(Observable(node.name, "W0 x0"), [])
+            found.attained[f"init {node.name}"] = _terms(report, node.name, "W0 x0")
 
 
 def _maximal_update(net: Net, report: Report, found: Relations) -> None:
@@ -100,12 +100,15 @@ def _maximal_update(net: Net, report: Report, found: Relations) -> None:
             continue
         terms: list[Term] = []
         for site in (s for s in net.sites if s.weight == i):
-            terms += report.terms.get(Observable(site.node.name, "dW x0"), [])
-            terms += report.terms.get(Observable(site.node.name, "dW dx"), [])
+            terms += _terms(report, site.node.name, "dW x0") + _terms(report, site.node.name, "dW dx")
             index = net.mask(net.architecture.weights[name].index) & site.dims
             if index:
                 terms += [(p.size, p.form) for p in report.acts[_hub(net, site, index)] if p.via == 2 + i]
         found.attained[f"update {name}"] = terms
+
+
+def _terms(report: Report, node: str, kind: str) -> list[Term]:
+    return [(size, form) for size, form, _ in report.terms.get(Observable(node, kind), [])]
 
 
 def _hub(net: Net, site: Site, index: int) -> int:

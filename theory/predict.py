@@ -7,20 +7,33 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .architecture import Architecture
-from .derive import gradient_sizes
+from .derive import GradientPieces, gradient_pieces
+from .linear import Row, solve_equations
 from .observables import Observable
-from .optimizers import find_optimizer
+from .optimizers import Optimizer, find_optimizer
 from .propagate import Net, Pruning, Report
 from .scales import Powers, Regime
 from .table import ExponentTable
 
 
+PREDICTION = Pruning(order=3, response=True, cap=64)
+ORDERS = (1, 2, 3, 4)  # at order two ``dW dx`` still lacks the change along the initial features; beyond four nothing was seen to change
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """The exponent of one term; ``rivals`` are exponents of other mechanisms that add to the same term."""
+    """The exponent of one term.
+
+    ``low`` is smaller where a mechanism that multiplies fewer updates is there before the largest one: at rates of order
+    one their constants decide at which size the larger exponent wins, so the slope lies in between (a *crossover*).
+    """
 
     exponent: Fraction
-    rivals: tuple[Fraction, ...] = ()
+    low: Fraction
+
+    @property
+    def crossover(self) -> bool:
+        return self.low < self.exponent
 
 
 @dataclass(frozen=True)
@@ -31,15 +44,10 @@ class Behaviour:
     report: Report
     point: Mapping[str, Fraction]
 
-    def exponents(self) -> dict[Observable, Prediction]:
+    def exponents(self) -> dict[Observable, Fraction]:
         """The exponent of every atomic term that is not identically zero."""
         unit = self.net.space.unit
-        found = {}
-        for observable, terms in self.report.terms.items():
-            sizes = sorted({size for size, _ in terms}, reverse=True)
-            if sizes:
-                found[observable] = Prediction(Fraction(sizes[0], unit), tuple(Fraction(s, unit) for s in sizes[1:]))
-        return found
+        return {observable: Fraction(max(terms)[0], unit) for observable, terms in self.report.terms.items() if terms}
 
 
 def default_regime(architecture: Architecture) -> Regime:
@@ -76,48 +84,78 @@ def behave(
     *,
     regime: Regime | None = None,
     steps: int | None = None,
-    pruning: Pruning = Pruning(),
+    pruning: Pruning = PREDICTION,
 ) -> Behaviour:
     """Propagate a table: ``steps`` gradients (None: as many as change anything).
 
-    The amplitude of an update follows from the rate and the size of the gradient at the same step, which is found by
-    repeating the propagation until it stays.
+    An update's amplitude follows from its rate and from the size of the gradient of the same step, to which updates
+    contribute; these equations are solved by taking the largest piece of every gradient as an equation until it stays.
     """
     regime = table.regime or regime or default_regime(architecture)
-    optimizer, net = find_optimizer(table.optimizer), Net(architecture, regime)
+    net = Net(architecture, regime)
     point = point_of(architecture, table, regime)
-    for name in net.names:
-        if f"amp:{name}" in net.space.index:
-            point[f"amp:{name}"] = Fraction(-12)
-    pruning = replace(pruning, steps=steps)
-    for _ in range(12):
-        report = net.propagate(point, pruning if steps != 1 else replace(pruning, steps=1))
-        sizes = gradient_sizes(net, report if steps is None or steps > 1 else net.propagate(point, replace(pruning, order=0, steps=0)))
-        new = dict(point)
-        for name in net.names:
-            if f"amp:{name}" in net.space.index:
-                row = table.row(name)
-                update = row.invariants(replace(optimizer, decay=False))["update"]
-                back, forward = sizes.back.get(name, Fraction(0)), sizes.forward.get(name, Fraction(0))
-                out, inn = net.fans(name)
-                amp = _exponent(update, table, regime) - (1 - optimizer.degree_back) * back
-                amp -= (1 - optimizer.degree_forward) * forward - optimizer.offset_out * out - optimizer.offset_in * inn
-                new[f"amp:{name}"] = amp
-        if new == point:
+    updates = {name: _update(table, name, regime) for name in net.names if f"amp:{name}" in net.space.index}
+    if steps is not None and steps < 2:  # the gradients at initialisation alone
+        initial = gradient_pieces(net, net.propagate(point, replace(pruning, order=0, steps=0)))
+        point = _solve_amplitudes(net, dict(net.space.point), updates, initial, find_optimizer(table.optimizer))
+        report = net.propagate(point, replace(pruning, steps=steps))
+        return Behaviour(net, report, dict(net.space.point))
+    point |= {f"amp:{name}": Fraction(-12) for name in updates}
+    for _ in range(20):
+        report = net.propagate(point, replace(pruning, follow=False))
+        reached = dict(net.space.point)
+        pieces = gradient_pieces(net, report)
+        new = _solve_amplitudes(net, reached, updates, pieces, find_optimizer(table.optimizer))
+        if new == reached:
             break
         point = new
+    if report.outgrown and pruning.follow:
+        report = net.propagate(reached, pruning)
     return Behaviour(net, report, dict(net.space.point))
 
 
+def _update(table: ExponentTable, name: str, regime: Regime) -> Fraction:
+    """Exponent of the effective update (multiplier^(1 + k) times rate) of a weight."""
+    return _exponent(table.row(name).invariants(find_optimizer(table.optimizer))["update"], table, regime)
+
+
+def _solve_amplitudes(
+    net: Net, point: Mapping[str, Fraction], updates: Mapping[str, Fraction], pieces: GradientPieces, optimizer: Optimizer
+) -> dict[str, Fraction]:
+    """Amplitudes with ``amp + (1 - k_d) |g| + (1 - k_x) |x| = rate + offsets``, the pieces as forms in all amplitudes."""
+    size, unit, rows = len(net.space.unknowns), net.space.constant_unit, []
+    for name, value in point.items():
+        if not name.startswith("amp:"):
+            rows.append(_pin(net, name, value))
+    for name, rate in updates.items():
+        out, inn = net.fans(name)
+        given = rate + optimizer.offset_out * out + optimizer.offset_in * inn
+        row = list(_pin(net, f"amp:{name}", given))
+        if name in pieces:
+            for share, piece in zip((1 - optimizer.degree_back, 1 - optimizer.degree_forward), pieces[name], strict=True):
+                row = [a + share * b for a, b in zip(row, net.space.unpack(piece.form), strict=True)]
+        rows.append(tuple(row))
+    solved = solve_equations(rows, size)
+    return {name: solved.pivots.get(j, {}).get(0, Fraction(0)) / unit for j, name in enumerate(net.space.unknowns, 1)}
+
+
+def _pin(net: Net, name: str, value: Fraction) -> Row:
+    row = [Fraction(0)] * (1 + len(net.space.unknowns))
+    row[0], row[1 + net.space.index[name]] = -value * net.space.constant_unit, Fraction(1)
+    return tuple(row)
+
+
 def predict(
-    architecture: Architecture, table: ExponentTable, *, steps: Sequence[int] = (1, 2), regime: Regime | None = None
+    architecture: Architecture,
+    table: ExponentTable,
+    *,
+    steps: Sequence[int] = (1, 2),
+    regime: Regime | None = None,
+    orders: Sequence[int] = ORDERS,
 ) -> dict[int, dict[Observable, Prediction]]:
     """The exponent of every atomic term after each of the given steps; beyond the second nothing changes."""
     found: dict[int | None, dict[Observable, Prediction]] = {}
-    out = {}
-    for step in steps:
-        key = step if step < 2 else None
-        if key not in found:
-            found[key] = behave(architecture, table, regime=regime, steps=key).exponents()
-        out[step] = found[key]
-    return out
+    for key in {step if step < 2 else None for step in steps}:
+        runs = [behave(architecture, table, regime=regime, steps=key, pruning=replace(PREDICTION, order=o)).exponents() for o in orders]
+        found[key] = {o: Prediction(size, min(run[o] for run in runs if o in run)) for o, size in runs[-1].items()}
+    return {step: found[step if step < 2 else None] for step in steps}

@@ -15,6 +15,7 @@ HAS_MEAN = frozenset({"relu", "gelu", "silu", "softplus", "sigmoid", "softmax"})
 BASES = {"1": 0, "chi": 1}
 
 Term = tuple[int, int]  # (size, form)
+Noted = tuple[int, int, int]  # (size, form, order)
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Pruning:
         cap: pieces kept per tensor; None keeps all.
         ties: keep pieces of equal size whose forms differ (for certificates).
         follow: let updates that outgrow the initial input of a norm count in what it divides by.
+        response: follow what changes to second order as well: entrywise functions, and the loss derivative. It never
+            exceeds what is there already, so tables do not need it; the sizes of single terms do.
         trace: tell pieces apart by the update that made them last.
         steps: gradients computed (training steps); None: one more than the order, where nothing changes any more.
     """
@@ -41,6 +44,7 @@ class Pruning:
     steps: int | None = None
     follow: bool = True
     trace: bool = False
+    response: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Report:
 
     acts: list[list[Piece]]
     grads: list[list[Piece]]
-    terms: dict[Observable, list[Term]]
+    terms: dict[Observable, list[Noted]]
     dropped: int = 0
     capped: int = 0
     outgrown: bool = False  # some norm's input became larger than at initialisation, and that was not followed
@@ -192,7 +196,7 @@ class _Run:
         order = self.pruning.order
         steps = order + 1 if self.pruning.steps is None else self.pruning.steps + 1
         for step in range(steps):
-            self.terms: dict[Observable, list[Term]] = {}
+            self.terms: dict[Observable, list[Noted]] = {}
             self.found = {}
             acts = self._forward(updates)
             grads = self._backward(acts, updates)
@@ -219,8 +223,9 @@ class _Run:
             case "dense":
                 return self._dense(site, args[0], updates[site.weight], backward=False)
             case "map" | "softmax":
-                mean = [self.piece("1")] if (node.kind or node.op) in HAS_MEAN else []
-                return args[0] + mean
+                kind = node.kind or node.op
+                mean = [self.piece("1")] if kind in HAS_MEAN else []
+                return args[0] + mean + (self._response(args[0]) if self.pruning.response and kind != "identity" else [])
             case "scale":
                 factor = self._multiplier(node)
                 return [p.times(factor) for p in args[0]]
@@ -236,6 +241,19 @@ class _Run:
                 return args[0] + [algebra.sum(p, site.over) for p in args[1]]
             case _:  # carry, rename, rotary: the same entries elsewhere
                 return args[0]
+
+    def _response(self, pieces: list[Piece]) -> list[Piece]:
+        """Second order of an entrywise function: the square of a change has a mean, alone and along what was there before.
+
+        By Taylor, ``phi(h + dh)`` contains terms in ``dh^2`` and in ``h dh^2``.
+        """
+        changes = [p for p in pieces if p.via and 2 * p.order <= self.pruning.order]
+        if not changes:
+            return []
+        d = max(changes, key=lambda p: (p.size, -p.order))
+        mean = Piece(2 * d.size, 2 * d.form, self.algebra.empty, 0, NOTHING, 2 * d.order, d.via)
+        along = [p for p in pieces if not p.via and p.word is not self.algebra.empty]
+        return [mean, *(Piece(p.size + mean.size, p.form + mean.form, p.word, p.base, p.signs, 2 * d.order, d.via) for p in along)]
 
     def _multiplier(self, node: Node) -> Term:
         if node.power is None:
@@ -280,10 +298,10 @@ class _Run:
         for p in pieces:
             made = [p] if constant else list(self.algebra.apply(weight, flipped, p, over))
             out += made
-            initial[p.via > 0].extend((q.size, q.form) for q in made)
+            initial[p.via > 0].extend((q.size, q.form, q.order) for q in made)
         return out + self._updated(site, pieces, updates, over, flipped=flipped, backward=backward)
 
-    def _note(self, node: Node, kind: str, backward: bool) -> list[Term]:
+    def _note(self, node: Node, kind: str, backward: bool) -> list[Noted]:
         return self.terms.setdefault(Observable(node.name, kind, backward), [])
 
     def _updated(
@@ -309,7 +327,7 @@ class _Run:
                     out.append(q)
                     peak = peaks[kind]
                     peaks[kind] = q.size if peak is None or q.size > peak else peak
-                    notes[kind].append((q.size, q.form))
+                    notes[kind].append((q.size, q.form, total))
         return out
 
     def _aligned(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
@@ -329,7 +347,7 @@ class _Run:
                 factor = self._power(over, Fraction(1, 2) if backward or not p.via else omega)
                 q = p.times((std[0] + factor[0], std[1] + factor[1]))
                 out.append(q)
-                self._note(node, "W0 dx" if p.via else "W0 x0", backward).append((q.size, q.form))
+                self._note(node, "W0 dx" if p.via else "W0 x0", backward).append((q.size, q.form, q.order))
             for up in updates:
                 total = 1 + up.left.order + up.right.order + p.order
                 if total > self.pruning.order:
@@ -338,7 +356,7 @@ class _Run:
                 size, form = up.size + p.size + factor[0], up.form + p.form + factor[1]
                 q = Piece(size, form, empty, p.base, NOTHING, total, self._via(site.weight))
                 out.append(q)
-                self._note(node, "dW dx" if p.via else "dW x0", backward).append((size, form))
+                self._note(node, "dW dx" if p.via else "dW x0", backward).append((size, form, total))
         return out
 
     def _power(self, axes: int, exponent: Fraction) -> Term:
@@ -377,12 +395,20 @@ class _Run:
     # -- backward
     def _backward(self, acts: list[list[Piece]], updates: list[list[Update]]) -> list[list[Piece]]:
         grads: list[list[Piece]] = [[] for _ in self.net.sites]
-        grads[-1] = [self.piece("chi")]
+        grads[-1] = [self.piece("chi"), *self._loss_response(acts[-1])]
         for i in range(len(self.net.sites) - 1, -1, -1):
             grads[i] = self._prune(grads[i])
             if grads[i]:
                 self._pull(self.net.sites[i], grads[i], acts, grads, updates)
         return grads
+
+    def _loss_response(self, output: list[Piece]) -> list[Piece]:
+        """The loss derivative changes as the output does."""
+        changes = [p for p in output if p.via]
+        if not self.pruning.response or not changes:
+            return []
+        d = max(changes, key=lambda p: (p.size, -p.order))
+        return [Piece(d.size, d.form, self.algebra.empty, self.bases["chi"], NOTHING, d.order, d.via)]
 
     def _pull(
         self, site: Site, g: list[Piece], acts: list[list[Piece]], grads: list[list[Piece]], updates: list[list[Update]]
