@@ -16,7 +16,7 @@ from .scales import Powers, Regime
 from .table import ExponentTable
 
 
-PREDICTION = Pruning(order=3, response=True, cap=64)
+PREDICTION = Pruning(order=3, response=True, cap=32)
 ORDERS = (1, 2, 3, 4)  # at order two ``dW dx`` still lacks the change along the initial features; beyond four nothing was seen to change
 
 
@@ -24,8 +24,10 @@ ORDERS = (1, 2, 3, 4)  # at order two ``dW dx`` still lacks the change along the
 class Prediction:
     """The exponent of one term.
 
-    ``low`` is smaller where a mechanism that multiplies fewer updates is there before the largest one: at rates of order
-    one their constants decide at which size the larger exponent wins, so the slope lies in between (a *crossover*).
+    ``low`` is smaller where a term is a sum of two mechanisms, the larger of which grows during training: it multiplies
+    more updates, or it is the part of a change that aligns with the weight, or the change outgrows what was there before.
+    At rates of order one their constants decide at which size the larger exponent wins, so the slope lies in between (a
+    *crossover*).
     """
 
     exponent: Fraction
@@ -102,16 +104,14 @@ def behave(
         return Behaviour(net, report, dict(net.space.point))
     point |= {f"amp:{name}": Fraction(-12) for name in updates}
     for _ in range(20):
-        report = net.propagate(point, replace(pruning, follow=False))
+        report = net.propagate(point, Pruning(follow=False))
         reached = dict(net.space.point)
         pieces = gradient_pieces(net, report)
         new = _solve_amplitudes(net, reached, updates, pieces, find_optimizer(table.optimizer))
         if new == reached:
             break
         point = new
-    if report.outgrown and pruning.follow:
-        report = net.propagate(reached, pruning)
-    return Behaviour(net, report, dict(net.space.point))
+    return Behaviour(net, net.propagate(reached, pruning), dict(net.space.point))
 
 
 def _update(table: ExponentTable, name: str, regime: Regime) -> Fraction:
@@ -156,6 +156,15 @@ def predict(
     """The exponent of every atomic term after each of the given steps; beyond the second nothing changes."""
     found: dict[int | None, dict[Observable, Prediction]] = {}
     for key in {step if step < 2 else None for step in steps}:
-        runs = [behave(architecture, table, regime=regime, steps=key, pruning=replace(PREDICTION, order=o)).exponents() for o in orders]
-        found[key] = {o: Prediction(size, min(run[o] for run in runs if o in run)) for o, size in runs[-1].items()}
+        ends = [behave(architecture, table, regime=regime, steps=key, pruning=replace(PREDICTION, order=o)) for o in orders]
+        runs = [end.exponents() for end in ends]
+        unit, incoherent = ends[-1].net.space.unit, ends[-1].report.incoherent
+        found[key] = {}
+        for term in runs[-1]:
+            lows = [run[term] for run in runs if term in run]
+            size = max(lows)  # a mechanism of low order stays; a run of high order may have cut it
+            lows += [Fraction(incoherent[term], unit)] if term in incoherent else []
+            before = replace(term, kind=term.kind.replace("dx", "x0"))
+            lows += [runs[-1][before]] if before in runs[-1] else []
+            found[key][term] = Prediction(size, min(lows))
     return {step: found[step if step < 2 else None] for step in steps}

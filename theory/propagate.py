@@ -9,7 +9,7 @@ from fractions import Fraction
 from .architecture import Architecture, Node
 from .observables import Observable
 from .scales import Regime
-from .words import NOTHING, Algebra, Gauss, Piece, Space
+from .words import NOTHING, Algebra, Gauss, Piece, Space, Word
 
 HAS_MEAN = frozenset({"relu", "gelu", "silu", "softplus", "sigmoid", "softmax"})
 BASES = {"1": 0, "chi": 1}
@@ -75,11 +75,15 @@ class Update:
 
 @dataclass
 class Report:
-    """What one propagation found: pieces of every tensor, sizes of every atomic term, what was dropped."""
+    """What one propagation found: pieces of every tensor, sizes of every atomic term, what was dropped.
+
+    ``incoherent``: the size of the terms of a change as if it were not aligned with the weight.
+    """
 
     acts: list[list[Piece]]
     grads: list[list[Piece]]
     terms: dict[Observable, list[Noted]]
+    incoherent: dict[Observable, int]
     dropped: int = 0
     capped: int = 0
     outgrown: bool = False  # some norm's input became larger than at initialisation, and that was not followed
@@ -176,6 +180,7 @@ class _Run:
         self.found: dict[str, Fraction] = {}
         self.bases = dict(BASES)
         self.bounded = {0}  # forms of forward pieces that are 0 here and at most 0 wherever the network is stable
+        self.initial: set[Word] = set()
         self.dropped = self.capped = 0
         self.weights = [self._gauss(i, name) for i, name in enumerate(net.names)]
 
@@ -197,12 +202,15 @@ class _Run:
         steps = order + 1 if self.pruning.steps is None else self.pruning.steps + 1
         for step in range(steps):
             self.terms: dict[Observable, list[Noted]] = {}
+            self.incoherent: dict[Observable, int] = {}
             self.found = {}
             acts = self._forward(updates)
             grads = self._backward(acts, updates)
+            if not step and self.pruning.response:
+                self.initial.update(p.word for pieces in acts + grads for p in pieces)
             if step < steps - 1:
                 updates = [self._update(i, acts, grads) for i in range(len(self.weights))]
-        return Report(acts, grads, self.terms, self.dropped, self.capped)
+        return Report(acts, grads, self.terms, self.incoherent, self.dropped, self.capped)
 
     # -- forward
     def _forward(self, updates: list[list[Update]]) -> list[list[Piece]]:
@@ -251,7 +259,8 @@ class _Run:
         if not changes:
             return []
         d = max(changes, key=lambda p: (p.size, -p.order))
-        mean = Piece(2 * d.size, 2 * d.form, self.algebra.empty, 0, NOTHING, 2 * d.order, d.via)
+        times = 2 if d.size <= 0 else 1  # functions of large arguments grow at most linearly
+        mean = Piece(times * d.size, times * d.form, self.algebra.empty, 0, NOTHING, 2 * d.order, d.via)
         along = [p for p in pieces if not p.via and p.word is not self.algebra.empty]
         return [mean, *(Piece(p.size + mean.size, p.form + mean.form, p.word, p.base, p.signs, 2 * d.order, d.via) for p in along)]
 
@@ -265,7 +274,8 @@ class _Run:
         if pieces:
             self.found[name] = Fraction(max(p.size for p in pieces), self.space.unit)
         factor = self.space.letter(name)
-        return [p.divided(factor) for p in pieces]
+        changed = self._response(pieces)[1:] if self.pruning.response else []  # the square of a change rescales what was there
+        return [p.divided(factor) for p in pieces + changed]
 
     def _product(self, left: list[Piece], right: list[Piece], over: int, dims_left: int, dims_right: int) -> list[Piece]:
         """Entrywise product of two tensors, then a sum; an inner product where both have the summed axes."""
@@ -299,10 +309,17 @@ class _Run:
             made = [p] if constant else list(self.algebra.apply(weight, flipped, p, over))
             out += made
             initial[p.via > 0].extend((q.size, q.form, q.order) for q in made)
+            if p.via and made:
+                self._incoherent(node, "W0 dx", backward, made[0].size)
         return out + self._updated(site, pieces, updates, over, flipped=flipped, backward=backward)
 
     def _note(self, node: Node, kind: str, backward: bool) -> list[Noted]:
         return self.terms.setdefault(Observable(node.name, kind, backward), [])
+
+    def _incoherent(self, node: Node, kind: str, backward: bool, size: int) -> None:
+        """Note the size that a term of a change has before it aligns with the weight (central limit)."""
+        key = Observable(node.name, kind, backward)
+        self.incoherent[key] = max(size, self.incoherent.get(key, size))
 
     def _updated(
         self, site: Site, pieces: list[Piece], updates: list[Update], over: int, *, flipped: bool, backward: bool
@@ -328,6 +345,8 @@ class _Run:
                     peak = peaks[kind]
                     peaks[kind] = q.size if peak is None or q.size > peak else peak
                     notes[kind].append((q.size, q.form, total))
+                if kind:  # the last one is the fluctuation
+                    self._incoherent(site.node, "dW dx", backward, q.size)
         return out
 
     def _aligned(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
@@ -389,7 +408,7 @@ class _Run:
         self.dropped += len(found) - len(kept)
         if self.pruning.cap is not None and len(kept) > self.pruning.cap:
             self.capped += len(kept) - self.pruning.cap
-            kept = kept[: self.pruning.cap]
+            del kept[self.pruning.cap :]
         return kept
 
     # -- backward
@@ -442,8 +461,11 @@ class _Run:
 
     # -- pruning
     def _head(self, p: Piece) -> object:
-        """What must agree for two pieces to be merged."""
-        if self.pruning.merge is None:
+        """What must agree for two pieces to be merged: the head, and what the word can gain.
+
+        Words that are there at initialisation are kept apart, since changes along them add up with them.
+        """
+        if self.pruning.merge is None or p.word in self.initial:
             return p.word, p.base
         letters, word = [], p.word
         for letter in word:
@@ -474,7 +496,13 @@ class _Run:
             if not self._covered(bucket, p.size, p.form, p.order):
                 bucket.append((p.size, p.form, p.order, p))
         kept = sorted((t[3] for bucket in best.values() for t in bucket), key=lambda p: (-p.size, p.order))
-        if self.pruning.cap is not None and len(kept) > self.pruning.cap:
-            self.capped += len(kept) - self.pruning.cap
-            kept = kept[: self.pruning.cap]
-        return kept
+        return self._cap(kept)
+
+    def _cap(self, pieces: list[Piece]) -> list[Piece]:
+        """The largest of those that updates made; what is there at initialisation stays."""
+        cap = self.pruning.cap
+        if cap is None or len(pieces) <= cap:
+            return pieces
+        initial, changed = [p for p in pieces if not p.via], [p for p in pieces if p.via]
+        self.capped += len(changed[cap:])
+        return initial + changed[:cap]

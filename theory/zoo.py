@@ -47,7 +47,8 @@ def _attention(g: Graph, i: int, x: str, *, bias: bool, rotary: bool, logits: Ra
     heads = {}
     for w in ("query", "key", "value"):
         h = g.dense(label(w), x, (f"head{i}", f"d{i}"))
-        h = g.bias(label(w) + ".bias", h, over=(f"head{i}", f"d{i}")) if bias else h
+        if bias and w != "key":  # the softmax cancels what a bias on the keys adds
+            h = g.bias(label(w) + ".bias", h, over=(f"head{i}", f"d{i}"))
         heads[w] = g.rotary(h, f"d{i}", "time") if rotary and w != "value" else h
     d = Powers(n=1, heads=-1)
     power = None if logits is None else d ** (logits)
