@@ -25,7 +25,8 @@ class Prediction:
     """The exponent of one term.
 
     ``low`` is smaller where a term is a sum of two mechanisms, the larger of which grows during training: it multiplies
-    more updates, or it is the part of a change that aligns with the weight, or the change outgrows what was there before.
+    more updates, or it is the part of a change that aligns with the weight, or the change outgrows what was there before,
+    or it passes through an attention pattern.
     At rates of order one their constants decide at which size the larger exponent wins, so the slope lies in between (a
     *crossover*).
     """
@@ -153,18 +154,43 @@ def predict(
     regime: Regime | None = None,
     orders: Sequence[int] = ORDERS,
 ) -> dict[int, dict[Observable, Prediction]]:
-    """The exponent of every atomic term after each of the given steps; beyond the second nothing changes."""
+    """The exponent of every atomic term after each of the given steps, at rates of order one; from the second on it stays."""
     found: dict[int | None, dict[Observable, Prediction]] = {}
     for key in {step if step < 2 else None for step in steps}:
         ends = [behave(architecture, table, regime=regime, steps=key, pruning=replace(PREDICTION, order=o)) for o in orders]
         runs = [end.exponents() for end in ends]
         unit, incoherent = ends[-1].net.space.unit, ends[-1].report.incoherent
+        frozen = replace(PREDICTION, order=2, pattern=False)
+        direct = behave(architecture, table, regime=regime, steps=key, pruning=frozen).exponents()
         found[key] = {}
         for term in runs[-1]:
             lows = [run[term] for run in runs if term in run]
             size = max(lows)  # a mechanism of low order stays; a run of high order may have cut it
             lows += [Fraction(incoherent[term], unit)] if term in incoherent else []
             before = replace(term, kind=term.kind.replace("dx", "x0"))
-            lows += [runs[-1][before]] if before in runs[-1] else []
+            lows += [run[t] for run, t in ((runs[-1], before), (direct, term)) if t in run]
             found[key][term] = Prediction(size, min(lows))
     return {step: found[step if step < 2 else None] for step in steps}
+
+
+def predict_linear(architecture: Architecture, table: ExponentTable, *, regime: Regime | None = None) -> dict[Observable, Prediction]:
+    """The exponent of every atomic term after one update with a vanishing rate: mechanisms of the lowest order alone."""
+    found: dict[Observable, Prediction] = {}
+    for order in (1, 2):
+        run = replace(PREDICTION, order=order, follow=False)
+        end = behave(architecture, table, regime=regime, steps=1, pruning=run)
+        direct = behave(architecture, table, regime=regime, steps=1, pruning=replace(run, pattern=False))
+        unit = end.net.space.unit
+        for term, noted in end.report.terms.items():
+            if noted and term not in found:
+                size = _first(noted)
+                lows = [size, end.report.incoherent.get(term, size)]
+                lows += [_first(direct.report.terms[term])] if direct.report.terms.get(term) else []
+                found[term] = Prediction(Fraction(size, unit), Fraction(min(lows), unit))
+    return found
+
+
+def _first(noted: Sequence[tuple[int, int, int]]) -> int:
+    """The largest size among the mechanisms that multiply the fewest updates."""
+    order = min(order for _, _, order in noted)
+    return max(size for size, _, o in noted if o == order)

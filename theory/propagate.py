@@ -30,6 +30,8 @@ class Pruning:
         cap: pieces kept per tensor; None keeps all.
         ties: keep pieces of equal size whose forms differ (for certificates).
         follow: let updates that outgrow the initial input of a norm count in what it divides by.
+        pattern: let inner products of two activations (attention patterns) change. Without, what changes through them is
+            left out: its constants are small, so it wins late over what changes directly.
         response: follow what changes to second order as well: entrywise functions, and the loss derivative. It never
             exceeds what is there already, so tables do not need it; the sizes of single terms do.
         trace: tell pieces apart by the update that made them last.
@@ -45,6 +47,7 @@ class Pruning:
     follow: bool = True
     trace: bool = False
     response: bool = False
+    pattern: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Net:
         self.sites = [self._compile(node) for node in architecture.nodes]
         fixed = [n.power.at(regime) for n in architecture.operations if n.power is not None]
         self.space = Space(powers, self._unknowns(), _denominator(fixed))
+        self.initial_norms: dict[str, Fraction] = {}
 
     def mask(self, dims: Sequence[str]) -> int:
         return sum(self.bit[d] for d in dict.fromkeys(dims) if d in self.bit)
@@ -140,6 +144,7 @@ class Net:
         A norm's input is taken at its initial size first; where updates outgrow that, and the pruning says so, again.
         """
         point = self._norms(point, replace(pruning, order=0, steps=0))
+        self.initial_norms = {name: value for name, value in point.items() if name.startswith("norm:")}
         for _ in range(8):
             self.space.move(point)
             run = _Run(self, pruning)
@@ -154,8 +159,11 @@ class Net:
     def _norms(self, point: Mapping[str, Fraction], pruning: Pruning) -> dict[str, Fraction]:
         """Sizes of the inputs of all norms at initialisation, one after the other."""
         point = dict(point)
+        for node in (n for n in self.architecture.nodes if n.op == "norm"):
+            point.setdefault(f"norm:{node.name}", Fraction(0))
         while True:
             self.space.move(point)
+            self.initial_norms = {name: value for name, value in point.items() if name.startswith("norm:")}
             run = _Run(self, pruning)
             run.run()
             moved = {k: v for k, v in run.found.items() if point.get(k) != v}
@@ -273,9 +281,14 @@ class _Run:
         name = f"norm:{node.name}"
         if pieces:
             self.found[name] = Fraction(max(p.size for p in pieces), self.space.unit)
-        factor = self.space.letter(name)
         changed = self._response(pieces)[1:] if self.pruning.response else []  # the square of a change rescales what was there
-        return [p.divided(factor) for p in pieces + changed]
+        return [p.divided(self._norm(node, p)) for p in pieces + changed]
+
+    def _norm(self, node: Node, p: Piece) -> Term:
+        """What a normalisation divides by: for what is there at initialisation, the initial size of its input."""
+        name = f"norm:{node.name}"
+        size, form = self.space.letter(name)
+        return (size if p.via else int(self.net.initial_norms[name] * self.space.unit)), form
 
     def _product(self, left: list[Piece], right: list[Piece], over: int, dims_left: int, dims_right: int) -> list[Piece]:
         """Entrywise product of two tensors, then a sum; an inner product where both have the summed axes."""
@@ -285,7 +298,8 @@ class _Run:
                 if p.order + q.order > order:
                     continue
                 if over & dims_left & dims_right:
-                    out += self._contracted(p, q, over)
+                    if self.pruning.pattern or not (p.via or q.via):
+                        out += self._contracted(p, q, over)
                 else:
                     out += [self.algebra.sum(r, over) for r in self.algebra.product(p, q)]
         return out
@@ -345,8 +359,8 @@ class _Run:
                     peak = peaks[kind]
                     peaks[kind] = q.size if peak is None or q.size > peak else peak
                     notes[kind].append((q.size, q.form, total))
-                if kind:  # the last one is the fluctuation
-                    self._incoherent(site.node, "dW dx", backward, q.size)
+                if kind:
+                    self._incoherent(site.node, "dW dx", backward, u.size + p.size + room // 2)
         return out
 
     def _aligned(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
@@ -444,8 +458,7 @@ class _Run:
                 factor = self._multiplier(node)
                 grads[site.args[0]] += [p.times(factor) for p in g]
             case "norm":
-                factor = self.space.letter(f"norm:{node.name}")
-                grads[site.args[0]] += [p.divided(factor) for p in g]
+                grads[site.args[0]] += [p.divided(self._norm(node, p)) for p in g]
             case "add":
                 for a in site.args:
                     grads[a] += [self.algebra.sum(p, site.dims & ~sites[a].dims) for p in g]

@@ -155,6 +155,7 @@ class Piece:
         return Piece(self.size + factor[0], self.form + factor[1], self.word, self.base, self.signs, self.order, self.via)
 
     def divided(self, factor: tuple[int, int]) -> Piece:
+        """The piece divided by a scalar of this (size, form)."""
         return self.times((-factor[0], -factor[1]))
 
     @property
@@ -180,6 +181,7 @@ class Algebra:
 
     # -- interning
     def word(self, head: Letter, tail: Word) -> Word:
+        """The word with this letter in front."""
         key = (head, tail.key)
         found = self._words.get(key)
         if found is None:
@@ -188,6 +190,7 @@ class Algebra:
         return found
 
     def letter(self, weight: Gauss, flipped: bool, summed: int, made: int) -> Letter:
+        """The letter of a weight that contracts ``summed`` and leaves ``made`` free."""
         key = (weight.ident, flipped, summed, made)
         found = self._letters.get(key)
         if found is None:
@@ -199,6 +202,7 @@ class Algebra:
         return found
 
     def name(self, thing: object) -> int:
+        """A number for something random, the same for equal things."""
         found = self._names.get(thing)
         if found is None:
             found = self._names[thing] = len(self._things)

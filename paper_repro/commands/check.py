@@ -13,8 +13,8 @@ from ..targets import choose, load_architecture, load_table, parse_sizes
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("weight", "term", "step", "predicted", "measured", "se", "tolerance", "verdict")
-MISSED = "missed"
+COLUMNS = ("weight", "term", "step", "predicted", "low", "measured", "se", "tolerance", "verdict")
+MISSED = ("misses", "diverged")
 
 
 def check(target: str, *, optimizer: str, parameterization: str | None, sizes: str | None, steps: int | None, form: str) -> int:
@@ -34,7 +34,7 @@ def check(target: str, *, optimizer: str, parameterization: str | None, sizes: s
 
     with progress_bar(f"check {target}") as bar:
         frame = measure(architecture, table, **{k: v for k, v in chosen.items() if v is not None}, progress=bar.say)
-    missed = int((frame["verdict"] == MISSED).sum())
+    missed = int(frame["verdict"].isin(MISSED).sum())
     if form == "json":
         print(json.dumps([{c: _plain(row[c]) for c in COLUMNS} for row in frame.to_dict("records")], indent=1, allow_nan=False))
     else:

@@ -1,0 +1,136 @@
+"""What `transfer` measures and claims: the drift of the best rate, and what it costs to carry one from a small network to a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ...figures.fit import DRAWS, Drift, fit_drift
+from ...theory.derive import derive
+from ...theory.parameterizations import parameterization
+from ...theory.scales import Powers
+from ...theory.zoo import mlp
+from ..claims import NOT_REPRODUCED, Claim, Control, Interval
+
+FIGURE = "core/transfer"
+TP5, LARGE_RATES = "arXiv 2203.03466 (Tensor Programs V)", "arXiv 2505.22491 (large rates in SP under cross-entropy)"
+FINDINGS = {"relu sgd": "not yet a power law: the optimum stands still below width 256 and moves by -0.7 octave from 256 to 512"}
+HALF = "exponents are multiples of 1/2, and 1/4 is half-way to the next"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Final validation losses of one case under one parameterisation, shape (seed, size, rate)."""
+
+    widths: np.ndarray
+    rates: np.ndarray
+    losses: np.ndarray
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Sweep:
+        """From the rows of one case and parameterisation."""
+        table = rows.set_index(["seed", "size.n", "hp.learning_rate"])["value"].sort_index()
+        seeds, widths, rates = (np.unique(table.index.get_level_values(level)) for level in table.index.names)
+        return cls(widths, rates, table.to_numpy().reshape(len(seeds), len(widths), len(rates)))
+
+    @property
+    def drift(self) -> Drift:
+        """Of the best rate, in octaves per doubling of the width."""
+        return fit_drift(self.widths, self.rates, self.losses)
+
+    def estimate(self, statistic: Callable[[np.ndarray], float]) -> tuple[float, Interval]:
+        """A statistic of the mean curves, shape (size, rate), and its 95 % interval, bootstrap over seeds."""
+        picks = np.random.default_rng(0).integers(len(self.losses), size=(DRAWS, len(self.losses)))
+        low, high = np.quantile([statistic(self.losses[p].mean(axis=0)) for p in picks], [0.025, 0.975], method="inverted_cdf")
+        return statistic(self.losses.mean(axis=0)), (float(low), float(high))
+
+
+def transfer_penalty(curves: np.ndarray) -> float:
+    """Loss of the largest network at the rate that is best for the smallest, over its own lowest, less 1."""
+    return float(curves[-1, curves[0].argmin()] / curves[-1].min() - 1)
+
+
+def worst_step(curves: np.ndarray) -> float:
+    """Largest relative rise of the loss from one width to the next, at the rate that is best for the smallest."""
+    loss = curves[:, curves[0].argmin()]
+    end = np.argmax(np.isinf(loss)) if np.isinf(loss).any() else len(loss)  # once diverged, nothing wider is looked at
+    return float(np.max(loss[1 : end + 1] / loss[:end][: len(loss) - 1]) - 1)
+
+
+def tabulate(sweeps: Mapping[tuple[str, str], Sweep]) -> pd.DataFrame:
+    """One row per case and parameterisation: the drift with its interval, and the two costs."""
+    rows = []
+    for (case, config), sweep in sweeps.items():
+        drift, curves = sweep.drift, sweep.losses.mean(axis=0)
+        row = {"case": case, "config": config, "drift": drift.value, "low": drift.low, "high": drift.high, "problem": drift.problem}
+        rows.append({**row, "transfer_penalty": transfer_penalty(curves), "worst_step": worst_step(curves)})
+    return pd.DataFrame(rows)
+
+
+def sp_exponents(activation: str, optimizer: str) -> tuple[float, float, float]:
+    """The lowest and the highest exponent of a stable rate of any weight in SP, and that of the best single rate.
+
+    The first two are derived with SP's initialisation given. Cross-entropy bounds the gradient even where logits grow, so the
+    best rate is the largest that moves the hidden weight's own output by Theta(1) (arXiv 2505.22491): the stable rate of W2
+    without the factor 1/(n std(W3)) by which its change would reach the logits.
+    """
+    network = mlp(activation=activation)
+    given = parameterization("sp", network, optimizer)
+    stable = derive(network, optimizer, fixed=given)
+    powers = [float(row.learning_rate["n"]) for row in stable.rows]
+    reach = Powers(n=1) * given.row("W3").init_std
+    return min(powers), max(powers), float((stable.row("W2").learning_rate * reach)["n"])
+
+
+def make_claims(sweeps: Mapping[tuple[str, str], Sweep]) -> Iterator[Claim]:
+    """Four claims for each activation and optimizer; where SP's drift is a finding, the controls are SP with Adam."""
+    for case in dict.fromkeys(case for case, _ in sweeps):
+        activation, optimizer = case.split()
+        other = f"{activation} adam" if case in FINDINGS else case
+        mup, sp, control = sweeps[case, "mup"], sweeps[case, "sp"], sweeps[other, "sp"]
+        label = {"sgd": "SGD", "adam": "Adam"}[optimizer]
+        yield from _drift_claims(case, f"{activation}, {label}", mup, sp, control, "SP" if case == other else "SP with Adam")
+        yield from _cost_claims(case, f"{activation}, {label}", mup, control, "SP" if case == other else "SP with Adam")
+
+
+def _drift_claims(case: str, label: str, mup: Sweep, sp: Sweep, control: Sweep, name: str) -> Iterator[Claim]:
+    slug, unit = case.replace(" ", "-"), {"unit": "octaves per doubling"}
+    text = f"The best rate stands still under muP ({label})"
+    why = f"{HALF}; seeds spread a slope by 0.1, the grid and corrections of order width^-1/2 bend it by as much"
+    against = Control(f"{name}, in the same unit", control.drift.value, _interval(control.drift))
+    source = "widelimit.theory.derive (mup), " + TP5 + ", Figure 3"
+    numbers = {"measured": mup.drift.value, "interval": _interval(mup.drift)}
+    yield Claim(f"{FIGURE}/drift-mup-{slug}", text, source, "prediction", 0.0, 0.25, why, against, **numbers, **unit)
+    low, high, best = sp_exponents(*case.split())
+    text = f"In SP it falls as width^{best:g} ({label}; stable rates of single weights: {low:g} to {high:g})"
+    against = Control("muP, in the same unit", mup.drift.value, _interval(mup.drift))
+    numbers = {"measured": sp.drift.value, "interval": _interval(sp.drift)}
+    if case in FINDINGS:
+        against = Control("the exponent 0 in its place", expected=0.0)
+        numbers |= {"on_record": NOT_REPRODUCED, "record_reason": FINDINGS[case]}
+    yield Claim(f"{FIGURE}/drift-sp-{slug}", text, LARGE_RATES, "published", best, 0.25, why, against, **numbers, **unit)
+
+
+def _cost_claims(case: str, label: str, mup: Sweep, control: Sweep, name: str) -> Iterator[Claim]:
+    slug, (small, large) = case.replace(" ", "-"), (mup.widths[0], mup.widths[-1])
+    about = f"At the rate that is best for width {small}"
+    kinds = {
+        "wider": (worst_step, f"{about}, no step to a wider network raises the loss under muP ({label})", 0.2,
+                  "two standard errors of the difference of two means of three seeds, whose relative spread is up to 0.11: 0.18",
+                  TP5 + ", Section 8"),
+        "penalty": (transfer_penalty, f"{about}, width {large} under muP is at its own lowest loss: relative excess 0 ({label})", 0.25,
+                    "a drift within its tolerance moves the optimum by one octave in four doublings, which costs 7 to 38 %",
+                    TP5 + ", Section 3"),
+    }  # fmt: skip
+    for kind, (statistic, text, tolerance, why, source) in kinds.items():
+        (value, interval), (wrong, spread) = mup.estimate(statistic), control.estimate(statistic)
+        numbers = {"measured": value, "interval": interval, "relation": "<="}
+        against = Control(f"{name}, at the rate that is best for its width {small}", wrong, spread)
+        yield Claim(f"{FIGURE}/{kind}-{slug}", text, source, "published", 0.0, tolerance, why, against, **numbers)
+
+
+def _interval(drift: Drift) -> Interval | None:
+    return (drift.low, drift.high) if drift.found else None
