@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..theory.architecture import Architecture
-from ..theory.classify import classify
+from ..theory.classification import classify
+from ..theory.derivation import derive
 from ..theory.observables import Observable
 from ..theory.optimizers import find_optimizer
-from ..theory.predict import Prediction, predict, predict_linear
-from ..theory.table import ExponentTable
+from ..theory.prediction import Prediction, predict, predict_linear
+from ..theory.scales import Powers
+from ..theory.table import ExponentTable, differences
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..synthetic.store import Store
     from ..synthetic.tasks import Task
 
 TOKENS = 16  # far fewer samples than the smallest width: the rank of an update stays fixed while the width grows
@@ -49,7 +53,7 @@ class Check:
     frame: pd.DataFrame
     rows: pd.DataFrame
     kind: str
-    learning_rate: float = field(default=0.0)
+    learning_rate: float
 
     @property
     def missed(self) -> pd.DataFrame:
@@ -89,30 +93,71 @@ def run_check(
     settings: Settings,
     *,
     default_sizes: bool = False,
+    promise: ExponentTable | None = None,
+    store: Store | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Measure and compare under the conditions that the table's class demands.
 
     Feature-learning tables are trained at a rate of order one. Others (unstable, kernel, trivial) are measured after the
     first update with a vanishing rate, at sizes from 256, where power laws are clean.
+
+    Args:
+        architecture: the network.
+        table: what it is trained with.
+        settings: sizes, seeds, steps.
+        default_sizes: the sizes were not asked for, so small ones may be left out.
+        promise: the table whose exponents are expected; by default ``table``, or, where that was given together with the
+            desiderata that it claims to satisfy, the table derived from them.
+        store: where measured frames are kept.
+        progress: called with a line of text.
     """
     say = progress or (lambda text: None)
     axis = settings.axis or next(a.name for a in architecture.axes if a.power)
     if len(set(settings.sizes)) < 2:
         raise ValueError(f"sizes `{', '.join(map(str, settings.sizes))}` of axis `{axis}`: a slope needs at least two different ones")
-    kind = classify(architecture, table).kind
-    task = check_task(architecture)
+    expected = promise or _promise(architecture, table)
+    kind, task = classify(architecture, expected).kind, check_task(architecture)
+    say(f"deriving the exponents of {architecture.name}")
+    sizes = settings.sizes
     if kind == "feature learning":
         rate = settings.learning_rate or (0.5 if find_optimizer(table.optimizer).degree else 0.02)
-        say(f"deriving the exponents of {architecture.name}")
-        predictions = predict(architecture, table, steps=settings.steps)
-        sizes = settings.sizes
+        predictions = predict(architecture, expected, steps=settings.steps)
     else:
-        sizes = tuple(s for s in settings.sizes if s >= 256) if default_sizes else settings.sizes
+        sizes = tuple(s for s in sizes if s >= 256) if default_sizes else sizes
         rate = settings.learning_rate or _vanishing_rate(architecture, table, task, axis, max(sizes))
-        predictions = {1: predict_linear(architecture, table)}
-    frame = _measure(architecture, table, task, axis, sizes, range(settings.seeds), tuple(predictions), rate, say)
+        predictions = {1: predict_linear(architecture, expected)}
+
+    def measure() -> pd.DataFrame:
+        return _measure(architecture, table, task, axis, sizes, range(settings.seeds), tuple(predictions), rate, say)
+
+    if store is None:
+        frame = measure()
+    else:
+        settled = replace(settings, sizes=sizes, learning_rate=rate, steps=tuple(predictions), axis=axis)
+        key = {"kind": "coordinate check", "schema": 1, "task": task.digest, "architecture": architecture.as_data()}
+        columns = {r["weight"]: r for r in table.as_json()["rows"]}
+        frame = store.get_or_make({**key, "table": columns, "optimizer": table.optimizer, "settings": asdict(settled)}, measure)
     return Check(frame, compare(architecture, frame, axis, predictions), kind, rate)
+
+
+def _promise(architecture: Architecture, table: ExponentTable) -> ExponentTable:
+    """A table that names desiderata promises what they demand: if it is not the one derived, that one is expected."""
+    if table.verdict != "given" or not table.desiderata:
+        return table
+    derived = derive(architecture, table.optimizer, desiderata=table.desiderata, regime=table.regime)
+    return derived if differences(table, derived) else table
+
+
+def mutants(table: ExponentTable) -> Iterator[tuple[str, ExponentTable]]:
+    """The table with one weight's learning-rate or init exponent moved by 1/2 either way, for every weight."""
+    axis = "scale" if table.regime and len(table.regime.grown) > 1 else next(iter(table.rows[-1].shape.inn))
+    for row in table.rows:
+        columns = ["learning_rate"] if row.zero_init or not row.shape.inn else ["learning_rate", "init_std"]
+        for column in columns if row.trained else ():
+            for half in (Fraction(1, 2), Fraction(-1, 2)):
+                moved = getattr(row, column) * Powers({axis: half})
+                yield f"{row.weight} {column} {'+' if half > 0 else ''}{half}", table.changed(row.weight, **{column: moved})
 
 
 def _measure(

@@ -132,6 +132,31 @@ def read_table(path: Path) -> ExponentTable:
         raise ValueError(f"`{path}` is not a table: {problem}") from None
 
 
+def load_fixed(name: str, architecture: Architecture, optimizer: str) -> Any:
+    """What ``--fix`` gives: a named parameterization's multipliers and initialisations, or the columns that a JSON file names.
+
+    The file has the form of a table, or is just ``{"rows": [{"weight": ..., "init_std": {"n": "-1/2"}}]}``; what it leaves
+    out is derived.
+
+    Raises:
+        ValueError: if ``name`` is neither, or a row or power is malformed; the message names it.
+    """
+    from ..theory.scales import Powers
+
+    if not _looks_like_file(name):
+        return load_table(name, architecture, optimizer)
+    data = read_json(Path(name))
+    rows = data.get("rows") if isinstance(data, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "weight" in row for row in rows):
+        raise ValueError(f"`{name}` gives nothing to fix: it needs `rows`, each with a `weight` and the columns that are given")
+    operations = [{"weight": o.get("name"), "multiplier": o.get("multiplier", {})} for o in data.get("operations", [])]
+    try:
+        columns = ("multiplier", "init_std", "learning_rate")
+        return {row["weight"]: {c: Powers(row[c]) for c in columns if c in row} for row in [*rows, *operations]}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"`{name}`: {error}") from None
+
+
 def load_table(name: str, architecture: Architecture, optimizer: str) -> ExponentTable:
     """The table of a named parameterization for this architecture, or the one in a JSON file.
 
@@ -169,7 +194,7 @@ def load_operand(text: str, optimizer: str) -> ExponentTable:
         raise ValueError(f"`{text}` is neither a JSON file nor TARGET[/PARAMETERIZATION[/OPTIMIZER]] such as mlp/mup/adam")
     architecture, optimizer = load_architecture(match["target"]), match["optimizer"] or optimizer
     if match["table"] is None:
-        from ..theory.derive import derive
+        from ..theory.derivation import derive
 
         return derive(architecture, optimizer)
     return load_table(match["table"], architecture, optimizer)

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from helpers import assert_different_table, assert_exponent, assert_same_table, table_of
 
-from widelimit.theory.derive import derive
+from widelimit.theory.derivation import derive
 from widelimit.theory.presets import PUBLISHED, published
 from widelimit.theory.scales import Powers
 from widelimit.theory.table import differences

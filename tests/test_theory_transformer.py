@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from helpers import assert_exponent, assert_row, assert_same_table
 
-from widelimit.theory.derive import derive
+from widelimit.theory.derivation import derive
 from widelimit.theory.presets import published
 from widelimit.theory.scales import Powers, Regime
 from widelimit.theory.zoo import gpt, llama, resmlp
@@ -105,6 +105,7 @@ def test_heads_that_grow(heads: str, multiplier: str):
         assert_row(table, f"blocks.0.attention.{w}", init_std=Powers(scale="-1/2"), learning_rate=Powers(scale=-1), epsilon=Powers(scale=-1))
 
 
+@pytest.mark.slow
 def test_square_root_of_the_head_dimension_is_infeasible():
     table = derive(gpt(bias=False, gains=False, logits="-1/2"), "adam")
     assert table.verdict == "infeasible"

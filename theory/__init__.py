@@ -5,26 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .architecture import Architecture, Graph, Node, Weight
-    from .classify import Classification, classify
+    from .classification import Classification, classify
     from .constants import Constants, WeightConstants
-    from .derive import derive
+    from .derivation import derive
     from .observables import Observable
     from .optimizers import OPTIMIZERS, Optimizer
     from .parameterizations import PARAMETERIZATIONS, parameterization
-    from .predict import predict
+    from .prediction import predict
     from .scales import Axis, Dim, Powers, Regime
     from .table import GAUGES, ExponentTable, Operation, Row, differences
     from .zoo import ARCHITECTURES, find_architecture
 
 _HOME = {
     "architecture": ("Architecture", "Graph", "Node", "Weight"),
-    "classify": ("Classification", "classify"),
+    "classification": ("Classification", "classify"),
     "constants": ("Constants", "WeightConstants"),
-    "derive": ("derive",),
+    "derivation": ("derive",),
     "observables": ("Observable",),
     "optimizers": ("OPTIMIZERS", "Optimizer"),
     "parameterizations": ("PARAMETERIZATIONS", "parameterization"),
-    "predict": ("predict",),
+    "prediction": ("predict",),
     "scales": ("Axis", "Dim", "Powers", "Regime"),
     "table": ("GAUGES", "ExponentTable", "Operation", "Row", "differences"),
     "zoo": ("ARCHITECTURES", "find_architecture"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from .architecture import Architecture
-from .derive import derive
+from .derivation import derive
 from .optimizers import Optimizer, find_optimizer
 from .scales import Powers
 from .table import ExponentTable, Operation, Row, Shape

@@ -27,7 +27,7 @@ def check(target: str, *, optimizer: str, parameterization: str | None, sizes: s
     if parameterization is not None:
         table = load_table(parameterization, architecture, optimizer)
     else:
-        from ...theory.derive import derive
+        from ...theory.derivation import derive
 
         table = derive(architecture, optimizer)
     from ..check import check as measure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ..targets import choose, load_architecture, load_operand, load_table, parse_regime
+from ..targets import choose, load_architecture, load_operand, load_fixed, load_table, parse_regime
 
 if TYPE_CHECKING:
     from ...theory.architecture import Architecture
@@ -31,7 +31,7 @@ def derive(
     choose("format", form, FORMATS)
     grown, architecture = parse_regime(regime) if regime is not None else None, load_architecture(target)
     if parameterization is None:
-        from ...theory.derive import derive as derive_table
+        from ...theory.derivation import derive as derive_table
 
         table = derive_table(
             architecture,
@@ -40,7 +40,7 @@ def derive(
             regime=grown,
             gauge=gauge,
             alignment=alignment or "words",
-            fixed=load_table(fix, architecture, optimizer) if fix is not None else None,
+            fixed=load_fixed(fix, architecture, optimizer) if fix is not None else None,
         )
         print(show(table, form, explain=explain))
         return 0
@@ -53,7 +53,7 @@ def derive(
 
 
 def _classify(architecture: Architecture, table: ExponentTable, form: str, *, explain: bool) -> None:
-    from ...theory.classify import classify
+    from ...theory.classification import classify
 
     found = classify(architecture, table)
     if form == "json":

@@ -64,7 +64,8 @@ def _multiplier(table: Published, node: Node, architecture: Architecture, width:
     if node.power is not None:
         return node.power
     if node.kind == "attention logits" and table.attention is not None:
-        return (node.at_base**-2) ** table.attention  # at the base the logits are divided by the root of the head dimension
+        head = node.at_base**-2  # at the base the logits are divided by the root of the head dimension
+        return Powers({width.name: head[width.name] * table.attention})
     if node.kind == "output":
         first, last = table.entry("in"), table.entry("out")
         if (first.init_std, first.learning_rate) == (last.init_std, last.learning_rate):

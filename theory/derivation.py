@@ -73,7 +73,10 @@ def derive(
 
 
 def _given(architecture: Architecture, fixed: ExponentTable | Fixed | None, optimizer: Optimizer) -> dict[str, Powers]:
-    """Given effective initial weights (multiplier times standard deviation) and multipliers of operations."""
+    """What is given, in the multiplier-free gauge: initial weights ``std:W``, multipliers ``mult:O``, updates ``rate:W``.
+
+    Of a whole table the multipliers and initialisations are taken; rates only where they are named.
+    """
     if fixed is None:
         return {}
     given: dict[str, Powers] = {}
@@ -82,13 +85,16 @@ def _given(architecture: Architecture, fixed: ExponentTable | Fixed | None, opti
         fixed = {r.weight: {"multiplier": r.multiplier, "init_std": r.init_std} for r in fixed.rows if not r.zero_init} | operations
     for name, columns in fixed.items():
         for column in columns:
-            if column not in ("multiplier", "init_std"):
-                raise ValueError(f"`{column}` of `{name}` cannot be fixed; give multipliers and initialisations (rates are derived)")
+            if column not in ("multiplier", "init_std", "learning_rate"):
+                raise ValueError(f"`{column}` of `{name}` cannot be fixed; give multiplier, init_std or learning_rate (the rest follows)")
+        multiplier = columns.get("multiplier", Powers())
         if name in architecture.weights:
             if "init_std" in columns and architecture.weights[name].init == "gaussian":
-                given[f"std:{name}"] = columns["init_std"] * columns.get("multiplier", Powers())
+                given[f"std:{name}"] = columns["init_std"] * multiplier
+            if "learning_rate" in columns:
+                given[f"rate:{name}"] = columns["learning_rate"] * multiplier ** (1 + optimizer.degree)
         elif any(o.name == name for o in architecture.operations):
-            given[f"mult:{name}"] = columns.get("multiplier", Powers())
+            given[f"mult:{name}"] = multiplier
         else:
             raise ValueError(f"`{architecture.name}` has no weight or multiplier `{name}` to fix")
     return given
@@ -135,12 +141,26 @@ class _Case:
         return Net(self.architecture, self.regime, None if exponents is None else {"": exponents})
 
     def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> tuple[Net, Solution, Sizes]:
+        """Solve with what is given; a given rate fixes an amplitude once the size of the gradient is known, so it is repeated."""
         net = self.net()
         fixed = {name: powers.at(self.regime) for name, powers in given.items() if name in net.space.index}
+        rates = {name[5:]: powers.at(self.regime) for name, powers in given.items() if name.startswith("rate:")}
         if "kernel" in self.names:
             pruning = replace(pruning, trace=True)
-        solution = Solver(net, self.names, fixed, pruning).solve()
-        return net, solution, gradient_sizes(net, net.propagate(solution.point, pruning))
+        sizes: Sizes = {}
+        for _ in range(8):
+            amplitudes = {f"amp:{name}": self._amplitude(net, name, rate, sizes) for name, rate in rates.items() if sizes}
+            solution = Solver(net, self.names, fixed | amplitudes, pruning).solve()
+            found = gradient_sizes(net, net.propagate(solution.point, pruning))
+            if not rates or found == sizes:
+                break
+            sizes = found
+        return net, solution, found
+
+    def _amplitude(self, net: Net, name: str, rate: Fraction, sizes: Sizes) -> Fraction:
+        """The inverse of `rate`."""
+        back, forward = sizes.get(name, (Fraction(0), Fraction(0)))
+        return rate - self.rate(net, name, Fraction(0), back, forward, Fraction(0))
 
     def power(self, exponent: Fraction) -> Powers:
         return Powers({self.key: exponent if self.key == "scale" else exponent / self.regime[self.key]})

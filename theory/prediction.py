@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .architecture import Architecture
-from .derive import GradientPieces, gradient_pieces
+from .derivation import GradientPieces, gradient_pieces
 from .linear import Row, solve_equations
 from .observables import Observable
 from .optimizers import Optimizer, find_optimizer

@@ -8,7 +8,7 @@ from typing import Any
 
 from .architecture import Architecture
 from .observables import Observable
-from .predict import Behaviour, behave
+from .prediction import Behaviour, behave
 from .propagate import Pruning
 from .scales import Regime
 from .table import ExponentTable
