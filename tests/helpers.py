@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-
 from widelimit.theory.scales import Powers
 from widelimit.theory.table import ExponentTable, Row, Shape, differences
 

@@ -1,9 +1,9 @@
 """Wrong input is refused with a message that names it."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-
 from widelimit.theory.architecture import Architecture, Graph, Node, Weight
 from widelimit.theory.classification import classify
 from widelimit.theory.derivation import derive
@@ -99,7 +99,7 @@ def test_a_shrinking_dimension():
         ({"alignment": "half"}, "unknown alignment `half`; choose from words, full, none"),
         ({"gauge": "tp4"}, "unknown gauge `tp4`; choose from multiplier-free"),
         ({"fixed": {"W9": {"init_std": Powers()}}}, "`mlp` has no weight or multiplier `W9` to fix"),
-        ({"fixed": {"W1": {"learning_rate": Powers()}}}, "`learning_rate` of `W1` cannot be fixed"),
+        ({"fixed": {"W1": {"epsilon": Powers()}}}, "`epsilon` of `W1` cannot be fixed"),
     ],
 )
 def test_derive_options(options: dict, message: str):
@@ -118,9 +118,7 @@ def test_names():
         mlp(hidden=0)
     with pytest.raises(ValueError, match="`blocks` is 0"):
         gpt(blocks=0)
-    with pytest.raises(ValueError, match="gives no multiplier for `blocks.0.attention.logits`"):
-        from dataclasses import replace
-
+    with pytest.raises(ValueError, match=r"gives no multiplier for `blocks.0.attention.logits`"):
         net = gpt(bias=False, gains=False)
         classify(net, replace(parameterization("sp", net, "sgd"), operations=()))
 
@@ -136,7 +134,7 @@ def test_numbers():
         Axis("n", base=0)
     with pytest.raises(ValueError, match="`mlp` has no axis `m`"):
         mlp().sizes({"m": 3})
-    with pytest.raises(ValueError, match=r"dimension `d0` has the size 64/3 at n=64, heads=3|dimension `d0` has the size 64/3 at heads=3, n=64"):
+    with pytest.raises(ValueError, match=r"dimension `d0` has the size 64/3 at .*heads=3"):
         gpt().dims["d0"].size({"n": 64, "heads": 3})
 
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
-
 from widelimit.theory.linear import maximise, solve_equations
 
 SMALL = st.integers(-3, 3)

@@ -5,10 +5,11 @@ from functools import cache
 
 import pytest
 from helpers import assert_different_table, assert_exponent, assert_same_table, table_of
-
+from widelimit.theory.architecture import Graph
 from widelimit.theory.derivation import derive
+from widelimit.theory.optimizers import find_optimizer
 from widelimit.theory.presets import PUBLISHED, published
-from widelimit.theory.scales import Powers
+from widelimit.theory.scales import Axis, Powers
 from widelimit.theory.table import differences
 from widelimit.theory.zoo import gpt, mlp, resmlp
 
@@ -57,6 +58,11 @@ DIFFER = [
 ]  # fmt: skip
 
 
+def initial(table):
+    """The (a, b) of a table: what Everett et al. hold fixed."""
+    return {r.weight: {"multiplier": r.multiplier, "init_std": r.init_std} for r in table.rows}
+
+
 @cache
 def derived(hidden: int, optimizer: str, desiderata: str):
     return derive(mlp(hidden=hidden, bias=True), optimizer, desiderata=desiderata)
@@ -87,7 +93,7 @@ def test_ntk_derived(name: str, hidden: int):
 def test_everett_maximal_rates(name: str, hidden: int):
     case, net = PUBLISHED[name], mlp(hidden=hidden)
     given = published(name, net)
-    table = derive(net, case.optimizer, alignment=case.alignment, fixed=given)
+    table = derive(net, case.optimizer, alignment=case.alignment, fixed=initial(given))
     assert table.verdict == "unique"
     assert_same_table(given, table, epsilon=case.entry("in").epsilon is not None)
 
@@ -96,15 +102,15 @@ def test_everett_maximal_rates(name: str, hidden: int):
 def test_without_alignment_the_readout_outgrows_its_init_and_epsilon_follows(name: str):
     # TP IVb's faithful rule at initialisation would say n^-1 before the readout; its condition b <= c fails here
     case = PUBLISHED[f"everett-{name}-adam-none"]
-    table = derive(mlp(), "adam", alignment="none", fixed=published(case.name, mlp()))
+    table = derive(mlp(), "adam", alignment="none", fixed=initial(published(case.name, mlp())))
     assert_exponent(table.row("W2").epsilon, n="-1/2")
-    full = derive(mlp(), "adam", alignment="full", fixed=published(f"everett-{name}-adam-full", mlp()))
+    full = derive(mlp(), "adam", alignment="full", fixed=initial(published(f"everett-{name}-adam-full", mlp())))
     assert_exponent(full.row("W2").epsilon, n=-1)
 
 
 def test_alignment_changes_the_rates():
     given = published("everett-stp-sgd-full", mlp())
-    full, none = (derive(mlp(), "sgd", alignment=a, fixed=given) for a in ("full", "none"))
+    full, none = (derive(mlp(), "sgd", alignment=a, fixed=initial(given)) for a in ("full", "none"))
     assert_different_table(full, none)
 
 
@@ -179,3 +185,18 @@ def test_every_record_names_its_source():
     for name, table in PUBLISHED.items():
         assert name == table.name and table.source and table.status in ("read", "second-hand", "derived")
         assert table.optimizer in ("sgd", "adam")
+
+
+@pytest.mark.parametrize("power", ["-1/2", "1/2"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("desiderata", ["mup", "ntk"])
+def test_an_imposed_multiplier_before_the_readout_is_a_gauge(power: str, optimizer: str, desiderata: str):
+    g = Graph("scaled", [Axis("n")])
+    g.dims(x=8, h1="n", h2="n", y=3)
+    h = g.map("relu", g.dense("W2", g.map("relu", g.dense("W1", g.input("x"), "h1")), "h2"))
+    scaled = derive(g.build(g.dense("W3", g.scale(h, Powers(n=power)), "y")), optimizer, desiderata=desiderata)
+    expected = derive(mlp(hidden=2), optimizer, desiderata=desiderata).row("W3").regauged(Powers(n=power), find_optimizer(optimizer))
+    cells = [(r.init_std, r.learning_rate, r.weight_decay) for r in (scaled.row("W3"), expected)]
+    assert cells[0] == cells[1]
+    if optimizer == "adam":
+        assert scaled.row("W3").epsilon == expected.epsilon

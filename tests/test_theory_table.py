@@ -8,7 +8,6 @@ import pytest
 from helpers import assert_exponent, assert_same_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from widelimit.theory.derivation import derive
 from widelimit.theory.optimizers import ADAM, SGD, Optimizer
 from widelimit.theory.printing import as_latex, as_markdown, as_text
@@ -147,8 +146,8 @@ def test_verdicts_are_printed():
     assert "these cannot hold together with stability:" in text and all(label in text for label in infeasible.clash)
 
 
-def test_clash_is_minimal_and_true():
-    # the readout at n^-1/2 forbids features to move: without the updates before the readout all is well
+def test_clash_names_what_contradicts():
+    # the readout at n^-1/2 forbids features to move
     clash = TABLES["infeasible"]().clash
     assert {"update W1", "update W2"} & set(clash)
     full = derive(mlp(), "adam", fixed={"W3": {"init_std": Powers(n=-1)}})

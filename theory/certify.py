@@ -1,4 +1,4 @@
-"""Certificates: that a point is right and unique, or that relations contradict each other."""
+"""Certificates: that a point is right and unique, or the directions in which it can move."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def _initial_equations(solver: Solver, exact: Mapping[str, Fraction]) -> list[Ro
             reduced = solve_equations(equations, solver.size)
             rests = {tuple(sorted(reduced.reduce(solver.row(form)).items())) for _, form in terms}
             # updates may count in a norm too, but they are bounded by its input where that is exactly of size one
-            alone = kind == "init" or {j for rest in rests for j, _ in rest} == {1 + net.space.index[label.replace(" ", ":")]}
+            owner = label.split()[1]
+            name = f"norm:{owner}" if kind == "norm" else f"std:{net.architecture.node(owner).weight}"
+            alone = {j for rest in rests for j, _ in rest} - {0} <= {1 + net.space.index[name]}
             if len(rests) == 1 and alone:
                 equations.append(solver.row(terms[0][1]))
     return equations
@@ -203,22 +205,3 @@ class _Face:
         negative = tuple(-a for a in self.listed[k])
         also = tuple(-a for a in self.listed[q])
         return maximise(negative, [*self.bounds, also], len(self.free)).status == "optimal"
-
-
-def find_clash(solver: Solver, limit: int = 400) -> tuple[str, ...]:
-    """A smallest set of relations, of those collected, that cannot hold together (deletion filter with exact programs)."""
-    labels = list(solver.pool.attained)
-    keep = [label for label in labels if not label.startswith("norm ")]
-    budget = [limit]
-    if _possible(solver, labels, budget):
-        return tuple(keep)
-    norms = [label for label in labels if label.startswith("norm ")]
-    for label in list(keep):
-        rest = [k for k in keep if k != label]
-        if not _possible(solver, norms + rest, budget):
-            keep = rest
-    return tuple(keep)
-
-
-def _possible(solver: Solver, labels: Sequence[str], budget: list[int]) -> bool:
-    return True

@@ -16,6 +16,7 @@ import numpy as np
 
 Row = tuple[int | Fraction, ...]
 ZERO = Fraction(0)
+LIMIT = 1 << 62  # of machine integers
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,22 @@ def solve_equations(rows: Sequence[Row], size: int) -> Reduction:
     return Reduction(size, solved)
 
 
+def extend(reduced: Reduction, rest: dict[int, Fraction]) -> Reduction:
+    """Add one equation, already reduced, to solved ones."""
+    pivot = max(j for j in rest if j)
+    scale = -1 / rest[pivot]
+    solved = {j: a * scale for j, a in rest.items() if j != pivot}
+    pivots = {}
+    for p, form in reduced.pivots.items():
+        if pivot in form:
+            form = dict(form)
+            factor = form.pop(pivot)
+            for j, a in solved.items():
+                form[j] = form.get(j, ZERO) + factor * a
+        pivots[p] = {j: a for j, a in form.items() if a}
+    return Reduction(reduced.size, {**pivots, pivot: solved})
+
+
 @dataclass(frozen=True)
 class Optimum:
     """Result of a linear program ``maximise objective subject to rows <= 0``.
@@ -97,86 +114,121 @@ def maximise(objective: Row, rows: Sequence[Row], size: int) -> Optimum:
 
 
 class _Dictionary:
-    """Basic variables as affine forms of nonbasic ones. Variables 1..n are free, n+1+i is the slack ``-rows[i] >= 0``."""
+    """Basic variables as affine forms of nonbasic ones: ``basic[i] = table[i] . (1, nonbasic) / scale``, in integers.
+
+    Variables 1..n are free, n+1+i is the slack ``-rows[i] >= 0``; the last row is the objective. Pivots are fraction-free
+    (entries stay minors of the rows given), in machine integers as long as they are sure to fit.
+    """
 
     def __init__(self, objective: Row, rows: Sequence[Row], size: int):
-        self.size, self.count = size, len(rows)
-        self.rows = {size + 1 + i: {j: Fraction(-a) for j, a in enumerate(row) if a} for i, row in enumerate(rows)}
-        self.objective = {j: Fraction(a) for j, a in enumerate(objective) if a}
+        self.size = size
+        self.table = np.array([*rows, objective])
+        self.factors = [1] * len(self.table)
+        if self.table.dtype != np.int64:
+            self.factors = [lcm(*(a.denominator for a in row)) for row in (*rows, objective)]
+            whole = [[int(a * f) for a in row] for row, f in zip((*rows, objective), self.factors, strict=True)]
+            self.table = np.array(whole, dtype=object if any(abs(a) > LIMIT for row in whole for a in row) else np.int64)
+        self.table[:-1] *= -1
+        self.scale = 1
+        self.basic = np.arange(size + 1, size + 2 + len(rows))
+        self.basic[-1] = 0
+        self.nonbasic = np.arange(size + 1)  # the constant stands at 0 and stays
         self.loose = set(range(1, size + 1))
-        self._violated: dict[int, Fraction] = {}
 
-    def pivot(self, leaving: int, entering: int) -> None:
-        row = self.rows.pop(leaving)
-        factor = -1 / row.pop(entering)
-        solved = {j: a * factor for j, a in row.items()}
-        solved[leaving] = -factor
-        self.rows[entering] = solved
-        for name, other in [*self.rows.items(), (-1, self.objective)]:
-            if name != entering and entering in other:
-                scale = other.pop(entering)
-                for j, a in solved.items():
-                    total = other.get(j, ZERO) + scale * a
-                    if total:
-                        other[j] = total
-                    else:
-                        other.pop(j, None)
+    def pivot(self, r: int, c: int) -> None:
+        """Exchange the basic variable of row ``r`` with the nonbasic one of column ``c``."""
+        t = self.table
+        column, row, p = t[:, c].copy(), t[r].copy(), t[r, c]
+        if t.dtype != object:
+            a, b = int(np.abs(t).max()), int(max(np.abs(column).max(), np.abs(row).max()))
+            if a * abs(int(p)) + b * b > LIMIT:
+                self.table = t = t.astype(object)
+                column, row, p = t[:, c].copy(), t[r].copy(), t[r, c]
+        t *= p
+        t -= np.multiply.outer(column, row)
+        if self.scale != 1:
+            t //= self.scale
+        t[:, c], t[r] = column, -row
+        t[r, c] = self.scale
+        if p < 0:
+            t *= -1
+        self.scale = abs(int(p))
+        self.basic[r], self.nonbasic[c] = self.nonbasic[c], self.basic[r]
 
     def solve(self) -> Optimum:
-        for j in sorted(self.loose):  # a free variable becomes basic and stays so
-            leaving = next((i for i, row in self.rows.items() if i > self.size and j in row), None)
-            if leaving is not None:
-                self.pivot(leaving, j)
+        for j in range(1, self.size + 1):  # a free variable becomes basic and stays so
+            rows = np.flatnonzero((self.table[:-1, j] != 0) & (self.basic[:-1] > self.size))
+            if len(rows):
+                self.pivot(int(rows[0]), j)
                 self.loose.discard(j)
-        if not self._feasible():
-            return Optimum("infeasible", multipliers=self._multipliers(self._violated))
-        if any(j in self.objective for j in self.loose):
+        bad = self._feasible()
+        if bad is not None:
+            return Optimum("infeasible", multipliers=self._multipliers(bad))
+        if any(self.table[-1, j] for j in self.loose) or not self._climb():
             return Optimum("unbounded")
-        if not self._climb():
-            return Optimum("unbounded")
-        point = tuple(self.rows.get(j, {}).get(0, ZERO) for j in range(1, self.size + 1))
-        return Optimum("optimal", point, self.objective.get(0, ZERO), self._multipliers(self.objective))
+        point = [ZERO] * (self.size + 1)
+        for i in np.flatnonzero(self.basic[:-1] <= self.size):
+            point[self.basic[i]] = Fraction(int(self.table[i, 0]), self.scale)
+        return Optimum("optimal", tuple(point[1:]), Fraction(int(self.table[-1, 0]), self.scale) / self.factors[-1], self._multipliers(-1))
 
-    def _multipliers(self, form: dict[int, Fraction]) -> dict[int, Fraction]:
-        return {j - self.size - 1: -a for j, a in form.items() if j > self.size}
+    def _multipliers(self, i: int) -> dict[int, Fraction]:
+        """Of the rows as given: minus the coefficients of their slacks in row ``i``, and 1 for the slack that it is of."""
+        found = {int(j): -Fraction(int(a), self.scale) for j, a in zip(self.nonbasic, self.table[i], strict=True) if j > self.size and a}
+        if i != -1:
+            found[int(self.basic[i])] = Fraction(1)
+        factor = self.factors[-1] if i == -1 else 1
+        return {j - self.size - 1: a * self.factors[j - self.size - 1] / factor for j, a in found.items()}
 
-    def _feasible(self) -> bool:
+    def _feasible(self) -> int | None:
         """Repair negative slacks one at a time, each by a linear program of its own (least index first)."""
         while True:
-            bad = next((i for i in sorted(self.rows) if i > self.size and self.rows[i].get(0, ZERO) < 0), None)
-            if bad is None:
-                return True
+            negative = np.flatnonzero((self.table[:-1, 0] < 0) & (self.basic[:-1] > self.size))
+            if not len(negative):
+                return None
+            bad = int(negative[np.argmin(self.basic[negative])])
             if not self._raise(bad):
-                self._violated = {**self.rows[bad], bad: Fraction(-1)}
-                return False
+                return bad
+
+    def _entering(self, i: int) -> int | None:
+        """The least variable that raises row ``i`` (Bland)."""
+        found = np.flatnonzero((self.table[i] > 0) & (self.nonbasic > self.size))
+        return int(found[np.argmin(self.nonbasic[found])]) if len(found) else None
+
+    def _leaving(self, rows: np.ndarray, c: int) -> int | None:
+        """The row that bounds the variable of column ``c``; of equal ones that of the least variable."""
+        slopes = self.table[rows, c]
+        rows, slopes = rows[slopes < 0], -slopes[slopes < 0]
+        if len(rows) > 1:  # floats only sort out what is far from the smallest ratio
+            ratio = self.table[rows, 0].astype(float) / slopes.astype(float)
+            near = ratio <= ratio.min() * (1 + 1e-6) + 1e-12
+            rows, slopes = rows[near], slopes[near]
+        best, leaving = None, None
+        for i, b in zip(rows.tolist(), slopes.tolist(), strict=True):
+            a = int(self.table[i, 0])
+            if best is None or a * best[1] < best[0] * b or (a * best[1] == best[0] * b and self.basic[i] < self.basic[leaving]):
+                best, leaving = (a, b), i
+        return leaving
 
     def _raise(self, bad: int) -> bool:
         """Raise one basic slack to zero while those that are feasible stay so."""
-        while bad in self.rows and self.rows[bad].get(0, ZERO) < 0:
-            row = self.rows[bad]
-            entering = min((j for j, a in row.items() if j and a > 0 and j not in self.loose), default=None)
-            if entering is None:
+        name = self.basic[bad]
+        while self.basic[bad] == name and self.table[bad, 0] < 0:
+            c = self._entering(bad)
+            if c is None:
                 return False
-            limit = [
-                (self.rows[i].get(0, ZERO) / -self.rows[i][entering], i)
-                for i in self.rows
-                if i > self.size and i != bad and self.rows[i].get(entering, ZERO) < 0 and self.rows[i].get(0, ZERO) >= 0
-            ]
-            limit.append((-row.get(0, ZERO) / row[entering], bad))
-            self.pivot(min(limit)[1], entering)
+            rows = np.flatnonzero((self.basic[:-1] > self.size) & (self.table[:-1, 0] >= 0))
+            r = self._leaving(rows, c)
+            # the raised row reaches zero at -value / slope
+            if r is None or -int(self.table[bad, 0]) * -int(self.table[r, c]) <= int(self.table[r, 0]) * int(self.table[bad, c]):
+                r = bad
+            self.pivot(r, c)
         return True
 
     def _climb(self) -> bool:
         """Primal simplex steps; False if the objective is unbounded."""
-        while True:
-            entering = min((j for j, a in self.objective.items() if j and a > 0), default=None)
-            if entering is None:
-                return True
-            limit = [
-                (row.get(0, ZERO) / -row[entering], i)
-                for i, row in self.rows.items()
-                if i > self.size and row.get(entering, ZERO) < 0
-            ]
-            if not limit:
+        while (c := self._entering(-1)) is not None:
+            r = self._leaving(np.flatnonzero(self.basic[:-1] > self.size), c)
+            if r is None:
                 return False
-            self.pivot(min(limit)[1], entering)
+            self.pivot(r, c)
+        return True

@@ -112,7 +112,7 @@ def behave(
         if new == reached:
             break
         point = new
-    return Behaviour(net, net.propagate(reached, pruning), dict(net.space.point))
+    return Behaviour(net, net.propagate(reached, replace(pruning, steps=steps)), dict(net.space.point))
 
 
 def _update(table: ExponentTable, name: str, regime: Regime) -> Fraction:
@@ -154,9 +154,9 @@ def predict(
     regime: Regime | None = None,
     orders: Sequence[int] = ORDERS,
 ) -> dict[int, dict[Observable, Prediction]]:
-    """The exponent of every atomic term after each of the given steps, at rates of order one; from the second on it stays."""
+    """The exponent of every atomic term after each of the given steps, at rates of order one; from the fourth on it stays."""
     found: dict[int | None, dict[Observable, Prediction]] = {}
-    for key in {step if step < 2 else None for step in steps}:
+    for key in {_phase(step) for step in steps}:
         ends = [behave(architecture, table, regime=regime, steps=key, pruning=replace(PREDICTION, order=o)) for o in orders]
         runs = [end.exponents() for end in ends]
         unit, incoherent = ends[-1].net.space.unit, ends[-1].report.incoherent
@@ -170,7 +170,13 @@ def predict(
             before = replace(term, kind=term.kind.replace("dx", "x0"))
             lows += [run[t] for run, t in ((runs[-1], before), (direct, term)) if t in run]
             found[key][term] = Prediction(size, min(lows))
-    return {step: found[step if step < 2 else None] for step in steps}
+        _inherit(architecture, found[key])
+    return {step: found[_phase(step)] for step in steps}
+
+
+def _phase(step: int) -> int | None:
+    """Steps that are told apart: the first three; after that every mechanism of the orders followed has had its turn."""
+    return step if step < 4 else None
 
 
 def predict_linear(architecture: Architecture, table: ExponentTable, *, regime: Regime | None = None) -> dict[Observable, Prediction]:
@@ -187,7 +193,19 @@ def predict_linear(architecture: Architecture, table: ExponentTable, *, regime: 
                 lows = [size, end.report.incoherent.get(term, size)]
                 lows += [_first(direct.report.terms[term])] if direct.report.terms.get(term) else []
                 found[term] = Prediction(Fraction(size, unit), Fraction(min(lows), unit))
+    _inherit(architecture, found)
     return found
+
+
+def _inherit(architecture: Architecture, found: dict[Observable, Prediction]) -> None:
+    """The loss derivative changes as the output does: where that is a crossover, changes of the gradient are."""
+    last = [node.name for node in architecture.nodes if node.weight][-1]
+    changes = [p for o, p in found.items() if o.node == last and not o.backward and o.kind != "W0 x0"]
+    top = max((p.exponent for p in changes), default=Fraction(0))
+    gap = min((p.exponent - p.low for p in changes if p.exponent == top), default=Fraction(0))
+    for term, p in found.items():
+        if gap and term.backward and term.kind.endswith("dx"):
+            found[term] = replace(p, low=min(p.low, p.exponent - gap))
 
 
 def _first(noted: Sequence[tuple[int, int, int]]) -> int:

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import gcd
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .desiderata import Relations, relations
-from .linear import Reduction, Row, maximise, solve_equations
+from .linear import Reduction, Row, extend, maximise, solve_equations
 from .propagate import Net, Pruning, Report
+
+if TYPE_CHECKING:
+    from .clash import Certificate
 
 ZERO = Fraction(0)
 
@@ -22,11 +26,12 @@ class Solution:
 
     Args:
         point: exact value of every unknown.
-        verdict: ``unique``, ``family`` or ``infeasible``.
+        verdict: ``unique``, ``family``, ``infeasible`` or ``not decided``.
         free: unknowns that can move (``family``).
         clash: labels of a smallest set of relations that contradict each other (``infeasible``).
         binding: for every unknown the label of the relation that fixed it.
-        stats: what the certificate rests on.
+        stats: what the verdict rests on.
+        certificate: why there is no point (``infeasible``); `theory.clash.recheck` verifies it.
     """
 
     point: dict[str, Fraction]
@@ -35,6 +40,7 @@ class Solution:
     clash: tuple[str, ...] = ()
     binding: dict[str, str] = field(default_factory=dict)
     stats: dict[str, int] = field(default_factory=dict)
+    certificate: Certificate | None = None
 
 
 @dataclass
@@ -104,8 +110,7 @@ class Solver:
             if kind == "std":
                 out, inn = self.net.fans(owner)
                 point[name] = -inn / 2 if out else -depth * inn
-                if not out and inn:
-                    pinned[name] = point[name]
+                pinned[name] = point[name]
             elif kind == "mult":
                 point[name] = pinned[name] = Fraction(-depth) * max(self.space.powers)
             else:
@@ -123,6 +128,10 @@ class Solver:
             self._last = None if report.outgrown and not pruning.follow else (key, done)
             return done
         return self._last[1]
+
+    def look(self, point: Mapping[str, Fraction]) -> Relations:
+        """The relations at any point, without keeping their terms."""
+        return relations(self.net, self.net.propagate(point, self.pruning), self.names)
 
     def _collect(self, found: Relations) -> None:
         """Keep terms that may bind: within one exponent of the bound."""
@@ -151,10 +160,10 @@ class Solver:
             if rest.keys() <= {0}:
                 unmet += [label] if rest else []
                 continue
-            reduced = _extend(reduced, rest)
+            reduced = extend(reduced, rest)
         if self.pinned:
             unit = self.space.constant_unit
-            return self._point(reduced, reduced.free, [point[self.space.unknowns[j - 1]] * unit for j in reduced.free]), unmet
+            return self.point_of(reduced, reduced.free, [point[self.space.unknowns[j - 1]] * unit for j in reduced.free]), unmet
         best = self._climb(reduced)
         if best is not None and not unmet:
             return best, []
@@ -186,13 +195,13 @@ class Solver:
         rows = [row for row in rows if any(row[1:])]
         goal = reduced.reduce(self.climbing())
         best = maximise(tuple(goal.get(j, ZERO) for j in (0, *free)), rows + self._box(len(free)), len(free))
-        return None if best.status != "optimal" else self._point(reduced, free, best.point)
+        return None if best.status != "optimal" else self.point_of(reduced, free, best.point)
 
     def _box(self, count: int, width: int = 12) -> list[Row]:
         unit = self.space.constant_unit * width
         return [tuple([-unit, *(sign * int(i == j) for j in range(count))]) for i in range(count) for sign in (1, -1)]
 
-    def _point(self, reduced: Reduction, free: Sequence[int], values: Sequence[Fraction]) -> dict[str, Fraction]:
+    def point_of(self, reduced: Reduction, free: Sequence[int], values: Sequence[Fraction]) -> dict[str, Fraction]:
         known = dict(zip(free, values, strict=True))
         point = {}
         for j, name in enumerate(self.space.unknowns, 1):
@@ -213,7 +222,7 @@ class Solver:
             best = maximise(total, bounds, len(free))
             if best.status != "optimal":
                 raise ArithmeticError("the bounds leave no point at all")  # amplitudes can always be small
-            point = self._point(reduced, free, best.point)
+            point = self.point_of(reduced, free, best.point)
             for row in rows:
                 value = self.value(row, point) * self.space.constant_unit
                 equations.append((row[0] - value, *row[1:]))
@@ -239,7 +248,8 @@ class Solver:
 
     def solve(self) -> Solution:
         """Settle from below, release what was pinned, certify; follow a standard deviation that can still grow."""
-        from .certify import certify, find_clash
+        from .certify import certify
+        from .clash import find_clash
 
         for depth in (1, 2):
             point, unmet = self._from_below(depth)
@@ -247,7 +257,12 @@ class Solver:
                 break
         for _ in range(4):
             if unmet:
-                return Solution(point, "infeasible", clash=find_clash(self))
+                found = find_clash(self)
+                if found.point is None:
+                    verdict = "infeasible" if found.certificate else "not decided"
+                    return Solution(point, verdict, clash=found.labels, certificate=found.certificate, stats=found.stats)
+                point, unmet = self.settle(self.pruning, found.point)
+                continue
             solution, climb = certify(self, point)
             if climb is None:
                 return solution
@@ -262,19 +277,3 @@ class Solver:
         point, _ = self.settle(replace(self.pruning, follow=False), point)
         self.pinned = {}
         return self.settle(self.pruning, point)
-
-
-def _extend(reduced: Reduction, rest: dict[int, Fraction]) -> Reduction:
-    """Add one equation, already reduced, to solved ones."""
-    pivot = max(j for j in rest if j)
-    scale = -1 / rest[pivot]
-    solved = {j: a * scale for j, a in rest.items() if j != pivot}
-    pivots = {}
-    for p, form in reduced.pivots.items():
-        if pivot in form:
-            form = dict(form)
-            factor = form.pop(pivot)
-            for j, a in solved.items():
-                form[j] = form.get(j, ZERO) + factor * a
-        pivots[p] = {j: a for j, a in form.items() if a}
-    return Reduction(reduced.size, {**pivots, pivot: solved})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .optimizers import Optimizer, find_optimizer
@@ -163,7 +163,10 @@ class ExponentTable:
             if key not in data:
                 raise ValueError(f"the table lacks the field `{key}`")
         find_optimizer(data["optimizer"])
-        operations = (Operation(o["name"], o.get("kind", ""), Powers(o.get("multiplier", {}))) for o in data.get("operations", ()))
+        operations = (
+            Operation(o["name"], o.get("kind", ""), Powers(o.get("multiplier", {})), o.get("reason", ""))
+            for o in data.get("operations", ())
+        )
         return cls(
             target=data["target"],
             optimizer=data["optimizer"],

@@ -36,18 +36,23 @@ class Preset:
     vanishing: dict[str, Settings]
 
 
-def _preset(widths: dict[str, tuple[int, ...]], seeds: dict[str, int], wide: tuple[int, ...], steps: tuple[int, ...]) -> Preset:
-    order_one = {name: Settings(sizes, seeds[name], steps) for name, sizes in widths.items()}
-    return Preset(tuple(widths), order_one, {name: Settings(wide, seeds[name], steps) for name in widths})
+Widths = tuple[int, ...]
+
+
+def _preset(sizes: dict[str, tuple[Widths, Widths, int]], steps: tuple[int, ...]) -> Preset:
+    """Per architecture: widths at a rate of order one, widths at a vanishing rate, seeds."""
+    order_one = {name: Settings(trained, seeds, steps) for name, (trained, _, seeds) in sizes.items()}
+    return Preset(tuple(sizes), order_one, {name: Settings(wide, seeds, (1,)) for name, (_, wide, seeds) in sizes.items()})
 
 
 PRESETS = {
-    "smoke": _preset({"mlp": (64, 128, 256)}, {"mlp": 4}, (256, 512), (1, 3)),
+    "smoke": _preset({"mlp": ((64, 128, 256), (512, 1024, 2048), 8)}, (1, 3)),
     "laptop": _preset(
-        {"mlp": (64, 128, 256, 512, 1024), "gpt": (64, 128, 256, 512)}, {"mlp": 16, "gpt": 6}, (256, 512, 1024), (1, 2, 3, 10)
+        {"mlp": ((64, 128, 256, 512, 1024), (512, 1024, 2048), 16), "gpt": ((64, 128, 256, 512), (384, 768, 1536), 6)}, (1, 2, 3, 10)
     ),
     "gpu": _preset(
-        {"mlp": (128, 256, 512, 1024, 2048), "gpt": (128, 256, 512, 1024)}, {"mlp": 32, "gpt": 16}, (512, 1024, 2048), (1, 2, 3, 10)
+        {"mlp": ((128, 256, 512, 1024, 2048), (1024, 2048, 4096), 32), "gpt": ((128, 256, 512, 1024), (1024, 2048, 4096), 16)},
+        (1, 2, 3, 10),
     ),
 }
 

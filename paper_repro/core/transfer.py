@@ -25,6 +25,7 @@ from .transfer_claims import FIGURE, Sweep, make_claims, tabulate
 from .transfer_panels import draw
 
 BASE, STEPS, BATCH = 64, 56, 16
+COLUMNS = ["case", "config", "seed", "size.n", "hp.learning_rate", "value", "diverged_at"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Settings:
 
 _MANY, _WIDE = tuple(range(8)), tuple(2**k for k in range(5, 13))
 PRESETS = {
-    "smoke": Settings((32, 128, 512), (0, 1), spacing=1.0, activations=("tanh",)),
+    "smoke": Settings((32, 64, 256), (0, 1), {"adam": (-9.0, -4.0), "sgd": (-3.0, 2.0)}, 1.0, ("tanh",)),
     "laptop": Settings(),
     "gpu": Settings(_WIDE, _MANY, {"adam": (-14.0, -3.0), "sgd": (-6.0, 2.0)}, 0.25, device="cuda"),
 }
@@ -64,7 +65,8 @@ PRESETS = {
 def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -> Result:
     """Train every width at every rate in both parameterisations, and measure how the best rate moves with the width."""
     losses = measure(PRESETS[preset], Store(store_home), progress)
-    sweeps = {(str(case), str(config)): Sweep.of(rows) for (case, config), rows in losses.groupby(["case", "config"], sort=False)}
+    rows = lambda *key: losses.loc[(losses["case"] == key[0]) & (losses["config"] == key[1])]  # noqa: E731
+    sweeps = {(case, config): Sweep.of(rows(case, config)) for case in losses["case"].unique() for config in ("sp", "mup")}
     drifts = tabulate(sweeps)
     return Result(FIGURE, tuple(make_claims(sweeps)), draw(losses, drifts, out / "transfer"), {"losses": losses, "drifts": drifts})
 
@@ -76,9 +78,17 @@ def measure(settings: Settings, store: Store, progress: Progress) -> pd.DataFram
     device = "cpu" if settings.device == "cuda" and not torch.cuda.is_available() else settings.device
     plan = make_plan(settings)
     progress(f"core/transfer: {plan}, of which {plan.missing(store).runs} runs are new")
-    frame = execute(plan, store, device=device, progress=lambda label, done, total: progress(f"{done / total:4.0%}  {label}"))
-    rows = frame[(frame["step"] == STEPS) & (frame["term"] == "validation loss")]
-    return rows[["case", "config", "seed", "size.n", "hp.learning_rate", "value", "diverged_at"]].reset_index(drop=True)
+
+    said: set[str] = set()
+
+    def say(label: str, done: float, total: float) -> None:
+        if label not in said:
+            said.add(label)
+            progress(f"{done / total:4.0%}  {label}")
+
+    frame = execute(plan, store, device=device, progress=say)
+    rows = frame.loc[(frame["step"] == STEPS) & (frame["term"] == "validation loss"), COLUMNS]
+    return rows.reset_index(drop=True)
 
 
 def make_plan(settings: Settings) -> Plan:

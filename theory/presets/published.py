@@ -33,7 +33,8 @@ def published(name: str, architecture: Architecture) -> ExponentTable:
         raise ValueError(f"`{name}` ({table.source}) holds for {table.layers} hidden layer, and `{architecture.name}` has {hidden}")
     rows = tuple(_row(table, roles[weight.name], weight, architecture, width) for weight in architecture.weights.values())
     operations = tuple(Operation(n.name, n.kind, _multiplier(table, n, architecture, width)) for n in architecture.operations)
-    return ExponentTable(architecture.name, table.optimizer, rows, operations, notes=(table.source,) + ((table.note,) if table.note else ()))
+    notes = tuple(text for text in (table.source, table.note) if text)
+    return ExponentTable(architecture.name, table.optimizer, rows, operations, notes=notes)
 
 
 def _role(weight: Weight, architecture: Architecture, width: Axis) -> str:
@@ -42,7 +43,7 @@ def _role(weight: Weight, architecture: Architecture, width: Axis) -> str:
     for dims in (weight.out, weight.inn):
         fan = architecture.monomial(dims)
         if fan not in (Powers(), Powers({width.name: 1})):
-            raise ValueError(f"weight `{weight.name}` of `{architecture.name}` has a fan that grows as {fan}; published tables know only {width.name}")
+            raise ValueError(f"a fan of the weight `{weight.name}` grows as {fan}; published tables know only {width.name}")
         grows.append(bool(fan))
     return {(True, False): "in", (True, True): "hid", (False, True): "out", (False, False): "scalar"}[grows[0], grows[1]]
 
@@ -71,7 +72,7 @@ def _multiplier(table: Published, node: Node, architecture: Architecture, width:
         if (first.init_std, first.learning_rate) == (last.init_std, last.learning_rate):
             return Powers({width.name: last.multiplier - first.multiplier})
         raise ValueError(
-            f"`{table.name}` gives embedding and readout different initialisations or rates, so that `{architecture.name}` cannot tie them; "
-            "take the same table in another gauge (TP V: 8 or 9)"
+            f"`{table.name}` gives embedding and readout different initialisations or rates, so that "
+            f"`{architecture.name}` cannot tie them; take the same table in another gauge (TP V: 8 or 9)"
         )
     raise ValueError(f"`{table.name}` ({table.source}) says nothing of the multiplier `{node.name}` of `{architecture.name}`")

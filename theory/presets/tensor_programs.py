@@ -44,7 +44,10 @@ TP4B = (
 )  # fmt: skip
 
 _ATTENTION = Fraction(-1)
-_EPSILON = "B.3 says 1/fan-in for every parameter; gradients of `in` weights are 1/n as well (TP IVb, d = 1), and a readout without multiplier has n^0"
+_EPSILON = (
+    "B.3 says 1/fan-in for every parameter; gradients of `in` weights are 1/n as well (TP IVb, d = 1), "
+    "and a readout without multiplier has n^0"
+)
 
 
 def _table(number: int, optimizer: str, variance: tuple, multiplier: tuple, rate: tuple, epsilon: tuple | None = None) -> Published:

@@ -1,0 +1,306 @@
+"""Why there is no table: relations that contradict each other, with a proof that exact arithmetic can check again.
+
+A named relation says ``all its terms <= 0`` (stable) or ``all its terms <= 0 and one of them = 0`` (init, update, kernel). To
+refute a set of them, branch over which term is zero; in every leaf Farkas' lemma gives multipliers with which inequalities
+add up to ``positive constant <= 0``. Terms are found lazily: where the relations met so far leave a point, the word calculus is
+evaluated there, until the point satisfies everything or none is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import lcm
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .linear import Reduction, Row, extend, maximise, solve_equations
+
+if TYPE_CHECKING:
+    from .solve import Solver
+
+ZERO = Fraction(0)
+Entry = tuple[str, Row, Fraction]  # (label, row, multiplier): row <= 0 in this leaf
+Leaf = tuple[Entry, ...]
+Point = dict[str, Fraction]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A refutation: every way to make one term of each relation zero ends in a leaf that adds up to ``positive <= 0``.
+
+    Args:
+        terms: for every relation that is branched over, the rows of which one must be zero.
+        leaves: for each the rows (<= 0) with their multipliers; a row that is minus a term of ``terms`` is the choice made.
+        given: equations that the user imposed.
+    """
+
+    terms: Mapping[str, tuple[Row, ...]]
+    leaves: tuple[Leaf, ...]
+    given: tuple[Row, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The relations that it uses."""
+        return tuple(dict.fromkeys(label for leaf in self.leaves for label, _, _ in leaf))
+
+
+def recheck(certificate: Certificate) -> bool:
+    """Verify a refutation in exact arithmetic, from nothing but its rows.
+
+    Every leaf must add up to a positive constant with multipliers >= 0, use only the equations given, terms of its relations
+    and one choice per relation; and the choices of the leaves must cover all combinations.
+    """
+    choices = []
+    for leaf in certificate.leaves:
+        chosen: dict[str, Row] = {}
+        for label, row, multiplier in leaf:
+            terms, minus = certificate.terms.get(label, ()), _minus(row)
+            if multiplier < 0 or (label.startswith("given ") and row not in certificate.given and minus not in certificate.given):
+                return False
+            if not label.startswith(("stable ", "given ")) and row not in terms:
+                if minus not in terms or chosen.setdefault(label, minus) != minus:
+                    return False
+        total = _mix(leaf)
+        if any(total[1:]) or total[0] <= 0:
+            return False
+        choices.append(chosen)
+    return _covered(choices, certificate.terms, {})
+
+
+def _covered(choices: Sequence[Mapping[str, Row]], terms: Mapping[str, Sequence[Row]], made: Mapping[str, Row]) -> bool:
+    """Whether every way to complete the choices made falls into some leaf."""
+    alive = [c for c in choices if all(made.get(label, row) == row for label, row in c.items())]
+    if not alive:
+        return False
+    open_ = [label for label in alive[0] if label not in made]
+    if any(c.items() <= made.items() for c in alive):
+        return True
+    return all(_covered(alive, terms, {**made, open_[0]: row}) for row in terms[open_[0]])
+
+
+def _minus(row: Row) -> Row:
+    return tuple(-a for a in row)
+
+
+def _mix(leaf: Leaf) -> list[Fraction]:
+    """The combination of the rows of a leaf."""
+    columns = zip(*(row for _, row, _ in leaf), strict=True)
+    return [sum((m * a for (_, _, m), a in zip(leaf, column, strict=True) if a), ZERO) for column in columns]
+
+
+@dataclass(frozen=True)
+class Clash:
+    """What the search for a contradiction found.
+
+    Args:
+        point: one that satisfies everything (then nothing clashes).
+        labels: relations that contradict each other, none of which can be spared unless ``minimal`` is False.
+        certificate: the proof; None if the search was stopped before it could decide.
+        minimal: whether for every label a point was found that satisfies all the others.
+        stats: linear programs solved, evaluations of the calculus, terms compared.
+    """
+
+    point: Point | None = None
+    labels: tuple[str, ...] = ()
+    certificate: Certificate | None = None
+    minimal: bool = False
+    stats: dict[str, int] = field(default_factory=dict)
+
+
+def find_clash(solver: Solver, *, programs: int = 3000, evaluations: int = 60) -> Clash:
+    """Decide whether all relations can hold together: a point at which they do, or a smallest set that cannot.
+
+    Args:
+        solver: it has met terms on its way; they are where the search starts.
+        programs: exact linear programs at most.
+        evaluations: of the word calculus at most.
+    """
+    return _Decision(solver, programs, evaluations).run()
+
+
+class _OutOfBudget(Exception):
+    """The search was stopped."""
+
+
+class _Decision:
+    """Relations met so far by label, and the cutting-plane loop that adds to them."""
+
+    def __init__(self, solver: Solver, programs: int, evaluations: int):
+        self.solver, self.programs, self.evaluations = solver, programs, evaluations
+        self.bounded: dict[str, dict[Row, None]] = {}
+        self.attained: dict[str, dict[Row, None]] = {label: dict(rows) for label, rows in solver.pool.attained.items()}
+        for row, label in solver.pool.bounded.items():
+            if label not in self.attained:
+                self.bounded.setdefault(label, {})[row] = None
+        self.given = {f"given {name}": row for name, row in zip(solver.fixed, solver.fixed_rows(), strict=True)}
+        self.norms = [label for label in self.attained if label.startswith("norm ")]
+        self.budget = [programs, evaluations]
+
+    def run(self) -> Clash:
+        try:
+            while True:
+                found = self.decide([*self.bounded, *self.attained])
+                if not isinstance(found, tuple):
+                    return Clash(found, stats=self.stats())
+                needed, minimal = self._filter(_used(found))
+                found = self.decide(needed)  # once more: terms met while filtering may be choices too
+                if isinstance(found, tuple):
+                    return Clash(labels=tuple(needed), certificate=self._certificate(found), minimal=minimal, stats=self.stats())
+        except _OutOfBudget:
+            return Clash(stats=self.stats())
+
+    def stats(self) -> dict[str, int]:
+        terms = sum(map(len, self.bounded.values())) + sum(map(len, self.attained.values()))
+        return {"programs": self.programs - self.budget[0], "evaluations": self.evaluations - self.budget[1], "terms": terms}
+
+    def _filter(self, needed: list[str]) -> tuple[list[str], bool]:
+        """Drop every relation without which the rest still contradict each other; False if that was cut short."""
+        for label in sorted(needed, key=lambda k: ("update", "kernel", "init", "stable").index(k.split()[0])):
+            if label in needed:
+                try:
+                    found = self.decide([k for k in needed if k != label])
+                except _OutOfBudget:
+                    self.budget = [max(self.budget[0], 300), max(self.budget[1], 10)]  # enough to decide once more
+                    return needed, False
+                if isinstance(found, tuple):
+                    needed = _used(found)
+        return needed, True
+
+    def _certificate(self, leaves: tuple[Leaf, ...]) -> Certificate:
+        terms = {label: tuple(self.attained[label]) for leaf in leaves for label, _, _ in leaf if label in self.attained}
+        return Certificate(terms, leaves, tuple(self.given.values()))
+
+    def decide(self, labels: Sequence[str]) -> tuple[Leaf, ...] | Point:
+        """Refute the relations with these labels, or find a point at which they hold in the calculus itself."""
+        everything = len(labels) == len(self.bounded) + len(self.attained)
+        while True:
+            if everything:
+                labels = [*self.bounded, *self.attained]
+            found = _Search(self, labels).explore({})
+            if isinstance(found, tuple) or self._holds(found, labels):
+                return found
+
+    def _holds(self, point: Point, labels: Sequence[str]) -> bool:
+        """Evaluate the calculus at a point, keep the terms that it has there; whether the relations hold."""
+        self.budget[1] -= 1
+        if self.budget[1] < 0:
+            raise _OutOfBudget
+        solver, before = self.solver, self.stats()["terms"]
+        found = solver.look(point)
+        for name, terms in found.bounded.items():
+            self._keep(self.bounded.setdefault(name, {}), terms)
+        for name, terms in found.attained.items():
+            self._keep(self.attained.setdefault(name, {}), terms)
+        active = {*labels, *self.norms}
+        held = all(s <= 0 for name, terms in found.bounded.items() if name in active for s, _ in terms)
+        held = held and all(max((s for s, _ in terms), default=0) == 0 for name, terms in found.attained.items() if name in active)
+        if not held and self.stats()["terms"] == before:
+            raise _OutOfBudget  # what is wrong there was pruned
+        return held
+
+    def _keep(self, rows: dict[Row, None], terms: Sequence[tuple[int, int]]) -> None:
+        floor = min(0, max((s for s, _ in terms), default=0)) - self.solver.space.unit
+        for form in {f for s, f in terms if s >= floor}:
+            rows.setdefault(self.solver.row(form))
+
+
+def _used(leaves: Iterable[Leaf]) -> list[str]:
+    """Labels of the relations that a proof uses, without definitions and what was given."""
+    labels = dict.fromkeys(label for leaf in leaves for label, _, _ in leaf)
+    return [label for label in labels if not label.startswith(("given ", "norm "))]
+
+
+class _Search:
+    """Branch over which term of a relation is zero; every relaxation is an exact linear program."""
+
+    def __init__(self, decision: _Decision, labels: Sequence[str]):
+        self.decision, self.solver = decision, decision.solver
+        labels = [*labels, *(k for k in decision.norms if k not in labels)]
+        self.groups = {k: decision.attained[k] for k in labels if decision.attained.get(k)}  # one without terms says nothing
+        self.facts = [(k, row) for k in labels for row in {**decision.bounded.get(k, {}), **decision.attained.get(k, {})}]
+        self.size = decision.solver.size
+        self.matrix = np.array([row for _, row in self.facts], np.int64).reshape(-1, self.size + 1)
+        self.listed = {k: list(rows) for k, rows in self.groups.items()}
+        self.arrays = {k: np.array(rows, np.int64) for k, rows in self.listed.items()}
+        self.favoured = {k: next(iter(rows)) for k, rows in self.groups.items()}
+
+    def explore(self, chosen: dict[str, Row]) -> tuple[Leaf, ...] | Point:
+        """A proof that nothing is left with these terms zero, or a point at which all relations met so far hold."""
+        found = self._relax(chosen)
+        if isinstance(found, tuple):
+            return (found,)
+        values = {k: self._values(k, found) for k in self.groups}
+        self.favoured.update({k: self.listed[k][int(v.argmax())] for k, v in values.items()})
+        unmet = [k for k, v in values.items() if v.max() < 0]
+        if not unmet:
+            return found
+        label = min(unmet, key=lambda k: len(self.groups[k]))
+        leaves: tuple[Leaf, ...] = ()
+        for row in (self.listed[label][i] for i in np.argsort(-values[label], kind="stable")):
+            below = self.explore({**chosen, label: row})
+            if not isinstance(below, tuple):
+                return below
+            choice = _minus(row)
+            if not any(k == label and r == choice for leaf in below for k, r, _ in leaf):
+                return below  # the choice plays no part in the contradiction
+            leaves += below
+        return leaves
+
+    def _values(self, label: str, point: Point) -> np.ndarray:
+        """The terms of a relation at a point, up to one positive factor."""
+        unit = lcm(*(v.denominator for v in point.values()))
+        constant = self.solver.space.constant_unit
+        return self.arrays[label] @ np.array([unit, *(int(point[n] * unit) * constant for n in self.solver.space.unknowns)])
+
+    def _relax(self, chosen: Mapping[str, Row]) -> Leaf | Point:
+        """All bounds, with the chosen terms zero: a contradiction, or the point where the favoured terms are largest."""
+        self.decision.budget[0] -= 1
+        if self.decision.budget[0] < 0:
+            raise _OutOfBudget
+        equations = [*self.decision.given.items(), *chosen.items()]
+        reduced = Reduction(self.size, {})
+        for i, (_, row) in enumerate(equations):
+            rest = reduced.reduce(row)
+            if rest.keys() == {0}:
+                sign = 1 if rest[0] > 0 else -1
+                return self._leaf([(*equations[i], Fraction(1))], equations[:i], sign)
+            if rest:
+                reduced = extend(reduced, rest)
+        free, rows, origin = self._bounds(reduced)
+        total = [sum(column) for column in zip(*(row for k, row in self.favoured.items() if k not in chosen), strict=True)]
+        goal = reduced.reduce(tuple(total))
+        best = maximise(tuple(goal.get(j, ZERO) for j in (0, *free)), rows, len(free))
+        if best.status == "infeasible":
+            assert best.multipliers is not None
+            return self._leaf([(*self.facts[origin[i]], m) for i, m in best.multipliers.items() if m], equations, 1)
+        if best.status != "optimal":
+            raise _OutOfBudget
+        return self.solver.point_of(reduced, free, best.point)
+
+    def _bounds(self, reduced: Reduction) -> tuple[list[int], list[Row], np.ndarray]:
+        """The bounds in the free variables, the tightest of parallel ones, with where they come from."""
+        table, free = reduced.matrix()
+        forms = self.matrix @ table
+        divisor = np.gcd.reduce(forms[:, 1:], axis=1) if free else np.zeros(len(forms), np.int64)
+        where = np.flatnonzero((divisor > 0) | (forms[:, 0] > 0))
+        forms, divisor = forms[where], np.maximum(divisor[where], 1)
+        directions = forms[:, 1:] // divisor[:, None]
+        order = np.lexsort((forms[:, 0] / divisor, *directions.T))  # ratios of small integers: floats tell them apart
+        last = np.ones(len(order), bool)
+        last[:-1] = (directions[order[1:]] != directions[order[:-1]]).any(axis=1)
+        kept = order[last]
+        return free, [tuple(row) for row in forms[kept].tolist()], where[kept]
+
+    def _leaf(self, entries: list[Entry], equations: Sequence[tuple[str, Row]], sign: int) -> Leaf:
+        """The contradiction in rows as they were met: what the bounds leave over is a combination of the equations."""
+        mix = _mix(tuple(entries))
+        count = len(equations)
+        system = [(-mix[j], *(Fraction(row[j]) for _, row in equations)) for j in range(1, self.size + 1)]
+        solved = solve_equations([row for row in system if any(row)], count)
+        shares = [solved.pivots.get(i, {}).get(0, ZERO) for i in range(1, count + 1)]
+        entries = entries + [(label, row, -a) for (label, row), a in zip(equations, shares, strict=True)]
+        signed = [(label, row if sign * m > 0 else _minus(row), abs(m)) for label, row, m in entries if m]
+        return tuple(signed)
