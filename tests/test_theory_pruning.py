@@ -64,7 +64,6 @@ CUTS = {
 }  # fmt: skip
 
 
-
 LONG = {(graph, cut) for graph in ("gated", "resmlp") for cut in ("order 3", "order 4", "order 3, slack 1, merge 3")}
 PAIRS = [pytest.param(g, c, marks=[pytest.mark.slow] * ((g, c) in LONG), id=f"{g}, {c}") for g in GRAPHS for c in CUTS]
 

@@ -8,10 +8,10 @@ evaluated there, until the point satisfies everything or none is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import lcm
+from math import gcd, lcm
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,57 +28,104 @@ Point = dict[str, Fraction]
 
 
 @dataclass(frozen=True)
+class Branch:
+    """One term of a relation is zero: a proof for each; a dominated term needs none, since a larger one is then zero too.
+
+    ``dominated``: (term, larger term, rows with multipliers such that ``term - larger`` is at most their sum).
+    """
+
+    label: str
+    cases: tuple[tuple[Row, Proof], ...]
+    dominated: tuple[tuple[Row, Row, Leaf], ...] = ()
+
+
+Proof = Leaf | Branch
+
+
+@dataclass(frozen=True)
 class Certificate:
     """A refutation: every way to make one term of each relation zero ends in a leaf that adds up to ``positive <= 0``.
 
     Args:
         terms: for every relation that is branched over, the rows of which one must be zero.
-        leaves: for each the rows (<= 0) with their multipliers; a row that is minus a term of ``terms`` is the choice made.
+        proof: the tree; a leaf has rows (<= 0) with multipliers, among them minus the terms that were chosen to be zero.
         given: equations that the user imposed.
     """
 
     terms: Mapping[str, tuple[Row, ...]]
-    leaves: tuple[Leaf, ...]
+    proof: Proof
     given: tuple[Row, ...] = ()
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        return tuple(_leaves(self.proof))
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The relations that it uses."""
-        return tuple(dict.fromkeys(label for leaf in self.leaves for label, _, _ in leaf))
+        return tuple(_used(self.proof))
 
 
 def recheck(certificate: Certificate) -> bool:
     """Verify a refutation in exact arithmetic, from nothing but its rows.
 
-    Every leaf must add up to a positive constant with multipliers >= 0, use only the equations given, terms of its relations
-    and one choice per relation; and the choices of the leaves must cover all combinations.
+    Every leaf must add up to a positive constant with multipliers >= 0 of equations given, bounds, and choices made on the
+    way to it; every branch must treat each of its terms.
     """
-    choices = []
-    for leaf in certificate.leaves:
-        chosen: dict[str, Row] = {}
-        for label, row, multiplier in leaf:
-            terms, minus = certificate.terms.get(label, ()), _minus(row)
-            if multiplier < 0 or (label.startswith("given ") and row not in certificate.given and minus not in certificate.given):
-                return False
-            if not label.startswith(("stable ", "given ")) and row not in terms:
-                if minus not in terms or chosen.setdefault(label, minus) != minus:
-                    return False
-        total = _mix(leaf)
-        if any(total[1:]) or total[0] <= 0:
+    return _valid(certificate, certificate.proof, {})
+
+
+def _valid(certificate: Certificate, proof: Proof, chosen: Mapping[str, Row]) -> bool:
+    if not isinstance(proof, Branch):
+        mix = _mix(proof)
+        return _allowed(certificate, proof, chosen) and not any(mix[1:]) and mix[0] > 0
+    cases, label = dict(proof.cases), proof.label
+    for term, larger, leaf in proof.dominated:
+        difference = [a - b for a, b in zip(term, larger, strict=True)]
+        rest = [a - b for a, b in zip(difference, _mix(leaf), strict=True)] if leaf else difference
+        if larger not in cases or any(rest[1:]) or rest[0] > 0 or not _allowed(certificate, leaf, chosen):
             return False
-        choices.append(chosen)
-    return _covered(choices, certificate.terms, {})
-
-
-def _covered(choices: Sequence[Mapping[str, Row]], terms: Mapping[str, Sequence[Row]], made: Mapping[str, Row]) -> bool:
-    """Whether every way to complete the choices made falls into some leaf."""
-    alive = [c for c in choices if all(made.get(label, row) == row for label, row in c.items())]
-    if not alive:
+    treated = cases.keys() | {term for term, _, _ in proof.dominated}
+    if label in chosen or not treated >= set(certificate.terms[label]):
         return False
-    open_ = [label for label in alive[0] if label not in made]
-    if any(c.items() <= made.items() for c in alive):
-        return True
-    return all(_covered(alive, terms, {**made, open_[0]: row}) for row in terms[open_[0]])
+    return all(_valid(certificate, below, {**chosen, label: row}) for row, below in proof.cases)
+
+
+def _allowed(certificate: Certificate, leaf: Leaf, chosen: Mapping[str, Row]) -> bool:
+    """Whether the rows of a leaf are known to be at most zero, and their multipliers at least zero."""
+    for label, row, multiplier in leaf:
+        if label.startswith("given "):
+            known = row in certificate.given or _minus(row) in certificate.given
+        else:
+            known = label.startswith("stable ") or row in certificate.terms.get(label, ()) or chosen.get(label) == _minus(row)
+        if multiplier < 0 or not known:
+            return False
+    return True
+
+
+def _leaves(proof: Proof) -> Iterator[Leaf]:
+    if not isinstance(proof, Branch):
+        yield proof
+        return
+    for _, below in proof.cases:
+        yield from _leaves(below)
+
+
+def _entries(proof: Proof) -> Iterator[Entry]:
+    """All rows that a proof uses."""
+    if not isinstance(proof, Branch):
+        yield from proof
+        return
+    for _, below in proof.cases:
+        yield from _entries(below)
+    for _, _, leaf in proof.dominated:
+        yield from leaf
+
+
+def _used(proof: Proof) -> list[str]:
+    """Labels of the relations that a proof uses, without definitions and what was given."""
+    labels = dict.fromkeys(label for label, _, _ in _entries(proof))
+    return [label for label in labels if not label.startswith(("given ", "norm "))]
 
 
 def _minus(row: Row) -> Row:
@@ -143,11 +190,11 @@ class _Decision:
         try:
             while True:
                 found = self.decide([*self.bounded, *self.attained])
-                if not isinstance(found, tuple):
+                if isinstance(found, dict):
                     return Clash(found, stats=self.stats())
                 needed, minimal = self._filter(_used(found))
                 found = self.decide(needed)  # once more: terms met while filtering may be choices too
-                if isinstance(found, tuple):
+                if not isinstance(found, dict):
                     return Clash(labels=tuple(needed), certificate=self._certificate(found), minimal=minimal, stats=self.stats())
         except _OutOfBudget:
             return Clash(stats=self.stats())
@@ -165,22 +212,22 @@ class _Decision:
                 except _OutOfBudget:
                     self.budget = [max(self.budget[0], 300), max(self.budget[1], 10)]  # enough to decide once more
                     return needed, False
-                if isinstance(found, tuple):
+                if not isinstance(found, dict):
                     needed = _used(found)
         return needed, True
 
-    def _certificate(self, leaves: tuple[Leaf, ...]) -> Certificate:
-        terms = {label: tuple(self.attained[label]) for leaf in leaves for label, _, _ in leaf if label in self.attained}
-        return Certificate(terms, leaves, tuple(self.given.values()))
+    def _certificate(self, proof: Proof) -> Certificate:
+        labels = dict.fromkeys(label for label, _, _ in _entries(proof)) | dict.fromkeys(_branched(proof))
+        return Certificate({k: tuple(self.attained[k]) for k in labels if k in self.attained}, proof, tuple(self.given.values()))
 
-    def decide(self, labels: Sequence[str]) -> tuple[Leaf, ...] | Point:
+    def decide(self, labels: Sequence[str]) -> Proof | Point:
         """Refute the relations with these labels, or find a point at which they hold in the calculus itself."""
         everything = len(labels) == len(self.bounded) + len(self.attained)
         while True:
             if everything:
                 labels = [*self.bounded, *self.attained]
             found = _Search(self, labels).explore({})
-            if isinstance(found, tuple) or self._holds(found, labels):
+            if not isinstance(found, dict) or self._holds(found, labels):
                 return found
 
     def _holds(self, point: Point, labels: Sequence[str]) -> bool:
@@ -207,10 +254,11 @@ class _Decision:
             rows.setdefault(self.solver.row(form))
 
 
-def _used(leaves: Iterable[Leaf]) -> list[str]:
-    """Labels of the relations that a proof uses, without definitions and what was given."""
-    labels = dict.fromkeys(label for leaf in leaves for label, _, _ in leaf)
-    return [label for label in labels if not label.startswith(("given ", "norm "))]
+def _branched(proof: Proof) -> Iterator[str]:
+    if isinstance(proof, Branch):
+        yield proof.label
+        for _, below in proof.cases:
+            yield from _branched(below)
 
 
 class _Search:
@@ -227,27 +275,68 @@ class _Search:
         self.arrays = {k: np.array(rows, np.int64) for k, rows in self.listed.items()}
         self.favoured = {k: next(iter(rows)) for k, rows in self.groups.items()}
 
-    def explore(self, chosen: dict[str, Row]) -> tuple[Leaf, ...] | Point:
+    def explore(self, chosen: dict[str, Row]) -> Proof | Point:
         """A proof that nothing is left with these terms zero, or a point at which all relations met so far hold."""
         found = self._relax(chosen)
-        if isinstance(found, tuple):
-            return (found,)
+        if not isinstance(found, dict):
+            return found
         values = {k: self._values(k, found) for k in self.groups}
         self.favoured.update({k: self.listed[k][int(v.argmax())] for k, v in values.items()})
-        unmet = [k for k, v in values.items() if v.max() < 0]
+        unmet = {k for k, v in values.items() if v.max() < 0}
         if not unmet:
             return found
-        label = min(unmet, key=lambda k: len(self.groups[k]))
-        leaves: tuple[Leaf, ...] = ()
-        for row in (self.listed[label][i] for i in np.argsort(-values[label], kind="stable")):
+        classes = {k: self._classes(k, values[k]) for k in self.groups if k not in chosen}
+        label = min(classes, key=lambda k: (len(classes[k]) > 1, k not in unmet, len(classes[k])))
+        proofs: dict[Row, Proof] = {}
+        for row in classes[label]:
             below = self.explore({**chosen, label: row})
-            if not isinstance(below, tuple):
+            if isinstance(below, dict):
                 return below
             choice = _minus(row)
-            if not any(k == label and r == choice for leaf in below for k, r, _ in leaf):
+            if not any(k == label and r == choice for k, r, _ in _entries(below)):
                 return below  # the choice plays no part in the contradiction
-            leaves += below
-        return leaves
+            proofs[row] = below
+        equations = [*self.decision.given.items(), *chosen.items()]
+        dominated = tuple(
+            (row, larger, self._difference(row, larger, fact, equations))
+            for larger, rows in classes[label].items()
+            for row, fact in rows
+        )  # fmt: skip
+        return Branch(label, tuple(proofs.items()), dominated)
+
+    def _classes(self, label: str, values: np.ndarray) -> dict[Row, list[tuple[Row, tuple[int, Fraction] | None]]]:
+        """Terms that no other dominates, each with those that it does: equal, smaller by a constant or by one bound.
+
+        For the latter the bound and the factor: ``term - larger <= factor * bound``, modulo the equations.
+        """
+        forms = self.arrays[label] @ self.table
+        kept: dict[Row, list] = {}
+        at: dict[Row, np.ndarray] = {}
+        for i in np.argsort(-values, kind="stable"):
+            row = self.listed[label][i]
+            for larger, form in at.items():
+                constant, *direction = (forms[i] - form).tolist()
+                divisor = gcd(*direction)
+                if not divisor:
+                    if constant <= 0:
+                        kept[larger].append((row, None))
+                        break
+                    continue
+                bound = self.tightest.get(tuple(a // divisor for a in direction))
+                if bound is not None and Fraction(constant, divisor) <= Fraction(bound[0], bound[1]):
+                    kept[larger].append((row, (bound[2], Fraction(divisor, bound[1]))))
+                    break
+            else:
+                kept[row], at[row] = [], forms[i]
+        return kept
+
+    def _difference(self, row: Row, larger: Row, fact: tuple[int, Fraction] | None, equations: Sequence[tuple[str, Row]]) -> Leaf:
+        entries = [] if fact is None else [(*self.facts[fact[0]], fact[1])]
+        difference = [a - b for a, b in zip(row, larger, strict=True)]
+        rest = [a - b for a, b in zip(difference, _mix(tuple(entries)), strict=True)] if entries else difference
+        shares = _shares(rest, equations)
+        signed = ((label, r if a > 0 else _minus(r), abs(a)) for (label, r), a in zip(equations, shares, strict=True) if a)
+        return tuple([*entries, *signed])
 
     def _values(self, label: str, point: Point) -> np.ndarray:
         """The terms of a relation at a point, up to one positive factor."""
@@ -292,15 +381,21 @@ class _Search:
         last = np.ones(len(order), bool)
         last[:-1] = (directions[order[1:]] != directions[order[:-1]]).any(axis=1)
         kept = order[last]
+        listed = zip(directions[kept].tolist(), forms[kept, 0].tolist(), divisor[kept].tolist(), where[kept].tolist(), strict=True)
+        self.table, self.tightest = table, {tuple(key): (constant, d, i) for key, constant, d, i in listed}
         return free, [tuple(row) for row in forms[kept].tolist()], where[kept]
 
     def _leaf(self, entries: list[Entry], equations: Sequence[tuple[str, Row]], sign: int) -> Leaf:
         """The contradiction in rows as they were met: what the bounds leave over is a combination of the equations."""
-        mix = _mix(tuple(entries))
-        count = len(equations)
-        system = [(-mix[j], *(Fraction(row[j]) for _, row in equations)) for j in range(1, self.size + 1)]
-        solved = solve_equations([row for row in system if any(row)], count)
-        shares = [solved.pivots.get(i, {}).get(0, ZERO) for i in range(1, count + 1)]
+        shares = _shares(_mix(tuple(entries)), equations)
         entries = entries + [(label, row, -a) for (label, row), a in zip(equations, shares, strict=True)]
         signed = [(label, row if sign * m > 0 else _minus(row), abs(m)) for label, row, m in entries if m]
         return tuple(signed)
+
+
+def _shares(form: Sequence[Fraction | int], equations: Sequence[tuple[str, Row]]) -> list[Fraction]:
+    """Factors of the equations that add up to a form, but for its constant."""
+    count = len(equations)
+    system = [(-Fraction(form[j]), *(Fraction(row[j]) for _, row in equations)) for j in range(1, len(form))]
+    solved = solve_equations([row for row in system if any(row)], count)
+    return [solved.pivots.get(i, {}).get(0, ZERO) for i in range(1, count + 1)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from .architecture import Architecture
 from .observables import Observable
+from .optimizers import find_optimizer
 from .prediction import Behaviour, behave
 from .propagate import Pruning
 from .scales import Regime
@@ -26,8 +27,8 @@ class Classification:
             gradient through the readout's initial value and through its first update); 0 is feature learning.
         initial: exponent of the network's output at initialisation.
         change: exponent of its change during training (None: it does not change).
-        offenders: tensors that grow, with their exponents.
-        faithful: whether every epsilon scales as the gradient that it is added to (None: the optimizer has none).
+        offenders: tensors that grow, with their exponents (after the first update, if that makes them grow).
+        maximal: weights whose update changes their own output by Theta(1).
     """
 
     target: str
@@ -65,9 +66,10 @@ class Classification:
 def classify(architecture: Architecture, table: ExponentTable, *, regime: Regime | None = None) -> Classification:
     """Classify a table in the limit of the regime (default: the table's, else the first growing axis alone)."""
     end = behave(architecture, table, regime=regime, pruning=Pruning())
-    unit, net = end.net.space.unit, end.net
-    sizes = {s.node.name: max((p.size for p in a), default=-unit * 99) for s, a in zip(net.sites, end.report.acts, strict=True)}
-    offenders = tuple((name, Fraction(size, unit)) for name, size in sizes.items() if size > 0)
+    if _grown(end):  # growth feeds back: the first update shows the powers, if it grows already
+        first = behave(architecture, table, regime=regime, steps=1, pruning=Pruning())
+        end = first if _grown(first) else end
+    unit, offenders = end.net.space.unit, _grown(end)
     output = end.report.acts[-1]
     initial = max((p.size for p in output if not p.via), default=-unit * 99)
     moved = [p.size for p in output if p.via]
@@ -84,9 +86,21 @@ def classify(architecture: Architecture, table: ExponentTable, *, regime: Regime
     )  # fmt: skip
 
 
+def _grown(end: Behaviour) -> tuple[tuple[str, Fraction], ...]:
+    """Tensors that grow with the scale."""
+    unit = end.net.space.unit
+    sizes = ((s.node.name, max((p.size for p in a), default=0)) for s, a in zip(end.net.sites, end.report.acts, strict=True))
+    return tuple((name, Fraction(size, unit)) for name, size in sizes if size > 0)
+
+
 def _feature_exponent(architecture: Architecture, table: ExponentTable, regime: Regime | None) -> Fraction:
-    """Minus the largest exponent of ``dW x0`` at outputs with a growing axis."""
-    end = behave(architecture, table, regime=regime, pruning=Pruning(order=2, follow=False))
+    """Minus the largest exponent of ``dW x0`` at outputs with a growing axis.
+
+    An update that does not depend on the gradient's size (degree 0) is what it is from the first step on; else the gradient
+    through the readout's first update counts too (Tensor Programs IV, Definition of r).
+    """
+    steps = 1 if find_optimizer(table.optimizer).degree == 0 else None
+    end = behave(architecture, table, regime=regime, steps=steps, pruning=Pruning(order=2, follow=False))
     sizes = [
         Fraction(max(terms)[0], end.net.space.unit)
         for site in end.net.sites

@@ -16,7 +16,7 @@ from .scales import Powers, Regime
 from .table import ExponentTable
 
 
-PREDICTION = Pruning(order=3, response=True, cap=32)
+PREDICTION = Pruning(order=3, response=True)
 ORDERS = (1, 2, 3, 4)  # at order two ``dW dx`` still lacks the change along the initial features; beyond four nothing was seen to change
 
 
@@ -101,7 +101,7 @@ def behave(
     if steps is not None and steps < 2:  # the gradients at initialisation alone
         initial = gradient_pieces(net, net.propagate(point, replace(pruning, order=0, steps=0)))
         point = _solve_amplitudes(net, dict(net.space.point), updates, initial, find_optimizer(table.optimizer))
-        report = net.propagate(point, replace(pruning, steps=steps))
+        report = net.propagate(point, replace(_capped(net, pruning), steps=steps))
         return Behaviour(net, report, dict(net.space.point))
     point |= {f"amp:{name}": Fraction(-12) for name in updates}
     for _ in range(20):
@@ -112,12 +112,17 @@ def behave(
         if new == reached:
             break
         point = new
-    return Behaviour(net, net.propagate(reached, replace(pruning, steps=steps)), dict(net.space.point))
+    return Behaviour(net, net.propagate(reached, replace(_capped(net, pruning), steps=steps)), dict(net.space.point))
 
 
 def _update(table: ExponentTable, name: str, regime: Regime) -> Fraction:
     """Exponent of the effective update (multiplier^(1 + k) times rate) of a weight."""
     return _exponent(table.row(name).invariants(find_optimizer(table.optimizer))["update"], table, regime)
+
+
+def _capped(net: Net, pruning: Pruning) -> Pruning:
+    """At high orders keep as many pieces per tensor as a few seconds allow (below, the larger of the orders' sizes counts)."""
+    return pruning if pruning.cap is not None else replace(pruning, cap=max(32, min(128, 1600 // len(net.sites))))
 
 
 def _solve_amplitudes(
