@@ -84,7 +84,7 @@ def test_biases_gains_and_positions_are_inputs(name: str):
         assert_row(table, row.weight, learning_rate=Powers(), epsilon=Powers(n=-1))
 
 
-@pytest.mark.parametrize("name", ["gpt bare", "llama bare"])
+@pytest.mark.parametrize("name", ["gpt bare", pytest.param("llama bare", marks=pytest.mark.slow)])
 def test_tied_embedding_is_table_8(name: str):
     table = derived(name, "adam", tied=True)
     assert table.verdict == "unique"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .desiderata import relations
-from .linear import Reduction, Row, maximise, solve_equations
+from .linear import Reduction, Row, extend, maximise, solve_equations
 
 if TYPE_CHECKING:
     from .solve import Solution, Solver
@@ -34,9 +34,12 @@ def certify(solver: Solver, point: Mapping[str, Fraction]) -> tuple[Solution, di
     report, _, _ = solver.evaluate(exact, replace(solver.pruning, ties=True))
     solver.space.substitute({})
     stats = {"pieces": sum(map(len, report.acts)) + sum(map(len, report.grads)), "dropped": report.dropped, "capped": report.capped}
-    broken = [label for row, label in solver.pool.bounded.items() if solver.value(row, exact) > 0]
-    tops = {label: max((solver.value(row, exact) for row in rows), default=None) for label, rows in solver.pool.attained.items()}
-    broken += [label for label, top in tops.items() if top != 0]
+    at = vector(solver, exact)
+    values = np.array(list(solver.pool.bounded), np.int64) @ at
+    broken = [label for value, label in zip(values, solver.pool.bounded.values(), strict=True) if value > 0]
+    for label, rows in solver.pool.attained.items():
+        if not rows or (np.array(list(rows), np.int64) @ at).max() != 0:
+            broken.append(label)
     if broken:
         return Solution(dict(exact), "infeasible", clash=tuple(dict.fromkeys(broken)), stats=stats), None
     cone = _Cone(solver, exact)
@@ -45,6 +48,12 @@ def certify(solver: Solver, point: Mapping[str, Fraction]) -> tuple[Solution, di
         return Solution(dict(exact), "family", stats=stats), cone.climb
     verdict = "family" if cone.loose else "unique"
     return Solution(dict(exact), verdict, free=tuple(sorted(cone.loose)), stats=stats), None
+
+
+def vector(solver: Solver, point: Mapping[str, Fraction]) -> np.ndarray:
+    """A point as whole numbers: rows times it are their values, up to one positive factor."""
+    unit = lcm(1, *(v.denominator for v in point.values()))
+    return np.array([unit, *(int(point[n] * unit) * solver.space.constant_unit for n in solver.space.unknowns)], np.int64)
 
 
 def _as_row(form: Mapping[int, Fraction], size: int) -> list[Fraction]:
@@ -56,18 +65,23 @@ def _initial_equations(solver: Solver, exact: Mapping[str, Fraction]) -> list[Ro
     net, equations = solver.net, solver.fixed_rows()
     report = net.propagate(exact, replace(solver.pruning, order=0, steps=0, ties=True))
     found = relations(net, report, solver.names)
-    for kind in ("init", "norm"):
-        for label, terms in found.attained.items():
-            if not label.startswith(kind):
-                continue
-            reduced = solve_equations(equations, solver.size)
-            rests = {tuple(sorted(reduced.reduce(solver.row(form)).items())) for _, form in terms}
+    labels, reduced = [k for k in found.attained if k.startswith(("init", "norm"))], solve_equations(equations, solver.size)
+    while labels:
+        rest = []
+        for label in labels:
+            kind, owner = label.split()
+            rests = {tuple(sorted(reduced.reduce(solver.row(form)).items())) for form in {form for _, form in found.attained[label]}}
             # updates may count in a norm too, but they are bounded by its input where that is exactly of size one
-            owner = label.split()[1]
             name = f"norm:{owner}" if kind == "norm" else f"std:{net.architecture.node(owner).weight}"
-            alone = {j for rest in rests for j, _ in rest} - {0} <= {1 + net.space.index[name]}
-            if len(rests) == 1 and alone:
-                equations.append(solver.row(terms[0][1]))
+            alone = {j for form in rests for j, _ in form} - {0} <= {1 + net.space.index[name]}
+            if len(rests) != 1 or not alone:
+                rest.append(label)
+            elif any(form := dict(*rests)):
+                equations.append(solver.row(found.attained[label][0][1]))
+                reduced = extend(reduced, form)
+        if len(rest) == len(labels):
+            break
+        labels = rest
     return equations
 
 
@@ -77,9 +91,7 @@ class _Cone:
     def __init__(self, solver: Solver, exact: Mapping[str, Fraction]):
         self.solver, self.size = solver, solver.size
         every = np.array(list(solver.pool.bounded), np.int64).reshape(-1, self.size + 1)
-        unit = lcm(1, *(v.denominator for v in exact.values()))
-        at = [unit, *(int(exact[n] * unit) * solver.space.constant_unit for n in solver.space.unknowns)]
-        tight = every[every @ np.array(at, np.int64) == 0]
+        tight = every[every @ vector(solver, exact) == 0]
         where = {tuple(row): i for i, row in enumerate(tight.tolist())}
         self.groups = {
             label: np.array([where[row] for row in rows if row in where]) for label, rows in solver.pool.attained.items()

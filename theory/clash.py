@@ -11,17 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import gcd, lcm
+from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .certify import vector
 from .linear import Reduction, Row, extend, maximise, solve_equations
 
 if TYPE_CHECKING:
+    from .desiderata import Relations
     from .solve import Solver
 
-ZERO = Fraction(0)
+ZERO, RICH = Fraction(0), Fraction(1)
+SMALL = 24  # nodes of a network whose smaller terms are looked at as well
 Entry = tuple[str, Row, Fraction]  # (label, row, multiplier): row <= 0 in this leaf
 Leaf = tuple[Entry, ...]
 Point = dict[str, Fraction]
@@ -144,16 +147,16 @@ class Clash:
 
     Args:
         point: one that satisfies everything (then nothing clashes).
-        labels: relations that contradict each other, none of which can be spared unless ``minimal`` is False.
+        labels: relations that contradict each other; one with a witness cannot be spared.
         certificate: the proof; None if the search was stopped before it could decide.
-        minimal: whether for every label a point was found that satisfies all the others.
+        witnesses: for every label a point at which all the others hold in the calculus itself.
         stats: linear programs solved, evaluations of the calculus, terms compared.
     """
 
     point: Point | None = None
     labels: tuple[str, ...] = ()
     certificate: Certificate | None = None
-    minimal: bool = False
+    witnesses: dict[str, Point] = field(default_factory=dict)
     stats: dict[str, int] = field(default_factory=dict)
 
 
@@ -185,36 +188,54 @@ class _Decision:
         self.given = {f"given {name}": row for name, row in zip(solver.fixed, solver.fixed_rows(), strict=True)}
         self.norms = [label for label in self.attained if label.startswith("norm ")]
         self.budget = [programs, evaluations]
+        self.start: Point = dict(solver.space.point)
+        self.small = len(solver.net.sites) <= SMALL
 
     def run(self) -> Clash:
         try:
+            self._enrich(self.start)
             while True:
                 found = self.decide([*self.bounded, *self.attained])
                 if isinstance(found, dict):
                     return Clash(found, stats=self.stats())
-                needed, minimal = self._filter(_used(found))
-                found = self.decide(needed)  # once more: terms met while filtering may be choices too
+                needed, witnesses = self._filter(_used(found))
+                for point in witnesses.values():  # terms that could be zero there: a choice that is missing proves nothing
+                    self._enrich(point)
+                found = self.decide(needed)
                 if not isinstance(found, dict):
-                    return Clash(labels=tuple(needed), certificate=self._certificate(found), minimal=minimal, stats=self.stats())
+                    return Clash(None, tuple(needed), self._certificate(found), witnesses, self.stats())
         except _OutOfBudget:
             return Clash(stats=self.stats())
+
+    def _enrich(self, point: Point) -> None:
+        """Keep smaller terms too that the calculus has at a point."""
+        self._learn(self.solver.look(point, slack=RICH if self.small else ZERO))
+
+    def _learn(self, found: Relations) -> None:
+        for name, terms in found.bounded.items():
+            self._keep(self.bounded.setdefault(name, {}), terms)
+        for name, terms in found.attained.items():
+            self._keep(self.attained.setdefault(name, {}), terms)
 
     def stats(self) -> dict[str, int]:
         terms = sum(map(len, self.bounded.values())) + sum(map(len, self.attained.values()))
         return {"programs": self.programs - self.budget[0], "evaluations": self.evaluations - self.budget[1], "terms": terms}
 
-    def _filter(self, needed: list[str]) -> tuple[list[str], bool]:
-        """Drop every relation without which the rest still contradict each other; False if that was cut short."""
+    def _filter(self, needed: list[str]) -> tuple[list[str], dict[str, Point]]:
+        """Drop every relation without which the rest still contradict each other; points that show that it cannot be dropped."""
+        witnesses: dict[str, Point] = {}
         for label in sorted(needed, key=lambda k: ("update", "kernel", "init", "stable").index(k.split()[0])):
             if label in needed:
                 try:
                     found = self.decide([k for k in needed if k != label])
                 except _OutOfBudget:
                     self.budget = [max(self.budget[0], 300), max(self.budget[1], 10)]  # enough to decide once more
-                    return needed, False
-                if not isinstance(found, dict):
+                    break
+                if isinstance(found, dict):
+                    witnesses[label] = found
+                else:
                     needed = _used(found)
-        return needed, True
+        return needed, {label: point for label, point in witnesses.items() if label in needed}
 
     def _certificate(self, proof: Proof) -> Certificate:
         labels = dict.fromkeys(label for label, _, _ in _entries(proof)) | dict.fromkeys(_branched(proof))
@@ -237,10 +258,7 @@ class _Decision:
             raise _OutOfBudget
         solver, before = self.solver, self.stats()["terms"]
         found = solver.look(point)
-        for name, terms in found.bounded.items():
-            self._keep(self.bounded.setdefault(name, {}), terms)
-        for name, terms in found.attained.items():
-            self._keep(self.attained.setdefault(name, {}), terms)
+        self._learn(found)
         active = {*labels, *self.norms}
         held = all(s <= 0 for name, terms in found.bounded.items() if name in active for s, _ in terms)
         held = held and all(max((s for s, _ in terms), default=0) == 0 for name, terms in found.attained.items() if name in active)
@@ -340,9 +358,7 @@ class _Search:
 
     def _values(self, label: str, point: Point) -> np.ndarray:
         """The terms of a relation at a point, up to one positive factor."""
-        unit = lcm(*(v.denominator for v in point.values()))
-        constant = self.solver.space.constant_unit
-        return self.arrays[label] @ np.array([unit, *(int(point[n] * unit) * constant for n in self.solver.space.unknowns)])
+        return self.arrays[label] @ vector(self.solver, point)
 
     def _relax(self, chosen: Mapping[str, Row]) -> Leaf | Point:
         """All bounds, with the chosen terms zero: a contradiction, or the point where the favoured terms are largest."""

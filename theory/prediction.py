@@ -26,7 +26,7 @@ class Prediction:
 
     ``low`` is smaller where a term is a sum of two mechanisms, the larger of which grows during training: it multiplies
     more updates, or it is the part of a change that aligns with the weight, or the change outgrows what was there before,
-    or it passes through an attention pattern.
+    or it passes through an attention pattern or the loss derivative.
     At rates of order one their constants decide at which size the larger exponent wins, so the slope lies in between (a
     *crossover*).
     """
@@ -165,7 +165,7 @@ def predict(
         ends = [behave(architecture, table, regime=regime, steps=key, pruning=replace(PREDICTION, order=o)) for o in orders]
         runs = [end.exponents() for end in ends]
         unit, incoherent = ends[-1].net.space.unit, ends[-1].report.incoherent
-        frozen = replace(PREDICTION, order=2, pattern=False)
+        frozen = replace(PREDICTION, order=2, pattern=False, loss=False)
         direct = behave(architecture, table, regime=regime, steps=key, pruning=frozen).exponents()
         found[key] = {}
         for term in runs[-1]:
@@ -190,7 +190,7 @@ def predict_linear(architecture: Architecture, table: ExponentTable, *, regime: 
     for order in (1, 2):
         run = replace(PREDICTION, order=order, follow=False)
         end = behave(architecture, table, regime=regime, steps=1, pruning=run)
-        direct = behave(architecture, table, regime=regime, steps=1, pruning=replace(run, pattern=False))
+        direct = behave(architecture, table, regime=regime, steps=1, pruning=replace(run, pattern=False, loss=False))
         unit = end.net.space.unit
         for term, noted in end.report.terms.items():
             if noted and term not in found:

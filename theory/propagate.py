@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .architecture import Architecture, Node
@@ -11,7 +11,8 @@ from .observables import Observable
 from .scales import Regime
 from .words import NOTHING, Algebra, Gauss, Piece, Space, Word
 
-HAS_MEAN = frozenset({"relu", "gelu", "silu", "softplus", "sigmoid", "softmax"})
+OFFSET = frozenset({"softplus", "sigmoid", "softmax"})  # functions that are not zero at zero
+RECTIFIED = frozenset({"relu", "gelu", "silu"})  # zero at zero, with a mean over a symmetric argument of its size
 BASES = {"1": 0, "chi": 1}
 
 Term = tuple[int, int]  # (size, form)
@@ -32,8 +33,9 @@ class Pruning:
         follow: let updates that outgrow the initial input of a norm count in what it divides by.
         pattern: let inner products of two activations (attention patterns) change. Without, what changes through them is
             left out: its constants are small, so it wins late over what changes directly.
-        response: follow what changes to second order as well: entrywise functions, and the loss derivative. It never
-            exceeds what is there already, so tables do not need it; the sizes of single terms do.
+        loss: with ``response``, let the loss derivative change.
+        response: follow what changes to second order as well: entrywise functions, their derivatives, and the loss
+            derivative. It never exceeds what is there already, so tables do not need it; the sizes of single terms do.
         trace: tell pieces apart by the update that made them last.
         steps: gradients computed (training steps); None: one more than the order, where nothing changes any more.
     """
@@ -48,6 +50,7 @@ class Pruning:
     trace: bool = False
     response: bool = False
     pattern: bool = True
+    loss: bool = True
 
 
 @dataclass(frozen=True)
@@ -240,7 +243,7 @@ class _Run:
                 return self._dense(site, args[0], updates[site.weight], backward=False)
             case "map" | "softmax":
                 kind = node.kind or node.op
-                mean = [self.piece("1")] if kind in HAS_MEAN else []
+                mean = [self.piece("1")] if kind in OFFSET else self._rectified(args[0]) if kind in RECTIFIED else []
                 return args[0] + mean + (self._response(args[0]) if self.pruning.response and kind != "identity" else [])
             case "scale":
                 factor = self._multiplier(node)
@@ -257,6 +260,14 @@ class _Run:
                 return args[0] + [algebra.sum(p, site.over) for p in args[1]]
             case _:  # carry, rename, rotary: the same entries elsewhere
                 return args[0]
+
+    def _rectified(self, pieces: list[Piece]) -> list[Piece]:
+        """The mean of a rectified function: a constant vector of the size of its initial argument."""
+        before = [p for p in pieces if not p.via]
+        if not before:
+            return []
+        top = max(before, key=lambda p: p.size)
+        return [Piece(top.size, top.form, self.algebra.empty, self.bases["1"])]
 
     def _response(self, pieces: list[Piece]) -> list[Piece]:
         """Second order of an entrywise function: the square of a change has a mean, alone and along what was there before.
@@ -438,7 +449,7 @@ class _Run:
     def _loss_response(self, output: list[Piece]) -> list[Piece]:
         """The loss derivative changes as the output does."""
         changes = [p for p in output if p.via]
-        if not self.pruning.response or not changes:
+        if not (self.pruning.response and self.pruning.loss) or not changes:
             return []
         d = max(changes, key=lambda p: (p.size, -p.order))
         return [Piece(d.size, d.form, self.algebra.empty, self.bases["chi"], NOTHING, d.order, d.via)]
@@ -469,8 +480,19 @@ class _Run:
             case "collect":
                 grads[site.args[0]] += g
                 grads[site.args[1]] += g
+            case "map":
+                grads[site.args[0]] += g + self._derivative_response(g, acts[site.args[0]], node.kind)
             case _:
                 grads[site.args[0]] += g
+
+    def _derivative_response(self, g: list[Piece], pieces: list[Piece], kind: str) -> list[Piece]:
+        """The derivative of an entrywise function changes in proportion to its argument."""
+        changes = [p for p in pieces if p.via]
+        before = [p for p in g if not p.via]
+        if not self.pruning.response or kind == "identity" or not changes or not before:
+            return []
+        d, top = (max(ps, key=lambda p: (p.size, -p.order)) for ps in (changes, before))
+        return [r for r in self.algebra.product(d, top) if r.order <= self.pruning.order and d.size <= 0]
 
     # -- pruning
     def _head(self, p: Piece) -> object:
@@ -492,8 +514,13 @@ class _Run:
 
         Where ties are kept it must be as large as a form too: equal, or larger by what some tensor's stability bounds.
         """
-        ties, bounded = self.pruning.ties, self.bounded
-        return any(s >= size and o <= order and (not ties or s > size or form - f in bounded) for s, f, o, _ in bucket)
+        if not self.pruning.ties:
+            return any(s >= size and o <= order for s, _, o, _ in bucket)
+        bounded = self.bounded
+        for s, f, o, _ in bucket:
+            if s >= size and o <= order and (s > size or form - f in bounded):
+                return True
+        return False
 
     def _prune(self, pieces: list[Piece]) -> list[Piece]:
         if len(pieces) < 2:

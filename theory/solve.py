@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .clash import Certificate
 
 ZERO = Fraction(0)
+CAP = 32  # pieces per tensor, when the next order is looked at in a network with more nodes than that
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,10 @@ class Solver:
             return done
         return self._last[1]
 
-    def look(self, point: Mapping[str, Fraction]) -> Relations:
-        """The relations at any point, without keeping their terms."""
-        return relations(self.net, self.net.propagate(point, self.pruning), self.names)
+    def look(self, point: Mapping[str, Fraction], slack: Fraction = ZERO) -> Relations:
+        """The relations at any point, without keeping their terms; with some slack also of smaller terms."""
+        pruning = replace(self.pruning, slack=max(slack, self.pruning.slack), ties=bool(slack))
+        return relations(self.net, self.net.propagate(point, pruning), self.names)
 
     def _collect(self, found: Relations) -> None:
         """Keep terms that may bind: within one exponent of the bound."""
@@ -255,20 +257,42 @@ class Solver:
             point, unmet = self._from_below(depth)
             if not unmet:
                 break
-        for _ in range(4):
+        raised: dict[str, int] = {}
+        for _ in range(6):
             if unmet:
                 found = find_clash(self)
                 if found.point is None:
                     verdict = "infeasible" if found.certificate else "not decided"
-                    return Solution(point, verdict, clash=found.labels, certificate=found.certificate, stats=found.stats)
+                    return Solution(point, verdict, clash=found.labels, certificate=found.certificate, stats=found.stats | raised)
                 point, unmet = self.settle(self.pruning, found.point)
                 continue
             solution, climb = certify(self, point)
-            if climb is None:
-                return solution
-            point = {n: v + Fraction(1, 2) * climb.get(n, ZERO) for n, v in point.items()}
+            if climb is not None:
+                point = {n: v + Fraction(1, 2) * climb.get(n, ZERO) for n, v in point.items()}
+            elif solution.verdict == "infeasible" or self._stays(solution.point, raised):
+                return replace(solution, stats=solution.stats | raised)
+            else:
+                self.pruning = replace(self.pruning, order=self.pruning.order + 1)
             point, unmet = self.settle(self.pruning, point)
-        return solution
+        return replace(solution, stats=solution.stats | raised)
+
+    def _stays(self, point: Mapping[str, Fraction], raised: dict[str, int], last: int = 4) -> bool:
+        """Whether products of one more update change nothing: the relations still hold at this point.
+
+        In a large network only the largest pieces are followed; how many were not is written to ``raised``.
+        """
+        order = self.pruning.order + 1
+        if order > last:
+            return True
+        cap = CAP if len(self.net.sites) > CAP and self.pruning.cap is None else self.pruning.cap
+        report = self.net.propagate(point, replace(self.pruning, order=order, cap=cap, steps=order))
+        found = relations(self.net, report, self.names)
+        raised.update({"checked order": order, "capped at that order": report.capped})
+        stable = all(s <= 0 for terms in found.bounded.values() for s, _ in terms)
+        held = stable and all(max(s for s, _ in terms) == 0 for terms in found.attained.values() if terms)
+        if not held:
+            self._collect(found)
+        return held
 
     def _from_below(self, depth: int) -> tuple[dict[str, Fraction], list[str]]:
         """Amplitudes first, with the multipliers and outputs pinned low; then everything."""

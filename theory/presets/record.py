@@ -70,7 +70,7 @@ def read_abc(a: Column, b: Column, c: Column, g: Column | None = None, *, roles:
     A weight with no growing fan is added: nothing of it scales (TP IVb, Def. 2.9.12; TP V, B.2).
     """
     given = zip(a, b, c, g or (None,) * len(roles), strict=True)
-    entries = [Exponents(*(-Fraction(x) for x in abc), None if eps is None else -Fraction(eps)) for *abc, eps in given]
+    entries = [Exponents(-Fraction(x), -Fraction(y), -Fraction(z), None if d is None else -Fraction(d)) for x, y, z, d in given]
     nothing = Exponents(Fraction(0), Fraction(0), Fraction(0), None if g is None else Fraction(0))
     return (*zip(roles, entries, strict=True), *((("scalar", nothing),) if "scalar" not in roles else ()))
 

@@ -1,0 +1,40 @@
+"""Forty random architectures: derive, train, and hold every atomic term's slope against its exponent."""
+
+from __future__ import annotations
+
+import pytest
+from random_graphs import random_graph
+
+from widelimit.paper_repro.check import Settings, run_check
+from widelimit.theory.architecture import Graph
+from widelimit.theory.derivation import derive
+from widelimit.theory.scales import Axis
+
+SUITE = 5
+
+
+@pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s < SUITE else pytest.mark.slow) for s in range(40)])
+def test_slopes_of_a_random_graph(seed: int):
+    net = random_graph(seed)
+    optimizer = "adam" if seed % 2 or any("waist" in n.dims for n in net.nodes) else "sgd"
+    table = derive(net, optimizer)
+    assert table.verdict == "unique", table.clash
+    found = run_check(net, table, Settings((64, 128, 256, 512), 6, (1, 2, 3), 0.2 if optimizer == "sgd" else None))
+    assert found.missed.empty, found.missed[["term", "step", "predicted", "low", "measured", "se"]].to_string()
+    assert (found.rows["verdict"] == "agrees").mean() > 0.4
+
+
+def test_random_graphs_differ_and_repeat():
+    shapes = [[n.op for n in random_graph(s).nodes] for s in range(10)]
+    assert len({tuple(s) for s in shapes}) > 5
+    assert random_graph(3).as_data() == random_graph(3).as_data()
+
+
+def test_a_bottleneck_behind_growing_features_is_refused():
+    g = Graph("bottleneck", [Axis("n")])
+    g.dims(x=64, y=10, a="n", waist=8, b="n")
+    h = g.map("relu", g.dense("one", g.input("x"), "a"))
+    h = g.map("relu", g.dense("three", g.dense("two", h, "waist"), "b"))
+    table = derive(g.build(g.dense("four", h, "y")), "adam")
+    assert table.verdict == "infeasible"
+    assert any("three" in label or "two" in label for label in table.clash)
