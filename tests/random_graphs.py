@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from widelimit.theory.architecture import Architecture, Graph
+from widelimit.theory.architecture import Architecture
+from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis
 
 MOVES = ("layer", "branch", "gate", "norm", "bias", "parallel")

@@ -13,7 +13,7 @@ from widelimit.paper_repro.targets import load_architecture, parse_regime, parse
 
 COMMANDS = ("derive", "check", "compare", "reproduce", "report", "list")
 NETWORK = """
-from widelimit.theory.architecture import Graph
+from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis
 
 def build(*, n, heads, outputs=2):

@@ -6,7 +6,7 @@ import pytest
 from random_graphs import random_graph
 
 from widelimit.paper_repro.check import Settings, run_check
-from widelimit.theory.architecture import Graph
+from widelimit.theory.graph import Graph
 from widelimit.theory.derivation import derive
 from widelimit.theory.scales import Axis
 

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from widelimit.synthetic import Network, build
 from widelimit.synthetic.operations import ACTIVATIONS
 from widelimit.theory import architecture as names
-from widelimit.theory.architecture import Architecture, Graph
+from widelimit.theory.architecture import Architecture
+from widelimit.theory.graph import Graph
 from widelimit.theory.constants import Constants, WeightConstants
 from widelimit.theory.scales import Axis, Powers
 from widelimit.theory.table import ExponentTable, Operation, Row, Shape

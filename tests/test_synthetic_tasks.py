@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from widelimit.synthetic import Task, batch_index, default_task, digits, markov, teacher
-from widelimit.theory.architecture import Graph
+from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis
 from widelimit.theory.zoo import gpt, mlp
 

@@ -7,7 +7,8 @@ from functools import cache
 import pytest
 
 from widelimit.theory import propagate
-from widelimit.theory.architecture import Architecture, Graph
+from widelimit.theory.architecture import Architecture
+from widelimit.theory.graph import Graph
 from widelimit.theory.clash import Branch, Certificate, _Decision, find_clash, recheck
 from widelimit.theory.desiderata import find_desiderata, relations
 from widelimit.theory.propagate import Net, Pruning

@@ -158,8 +158,8 @@ def test_random_tables_against_the_theorems(optimizer: str, shared_rate: bool):
     for seed in range(50):
         theorem, wrong = against_the_theorem(optimizer, seed, shared_rate=shared_rate)
         kinds.add(theorem.kind)
-        if not theorem.stable:  # sizes of a network that blows up are those of its first steps; here only the verdict counts
-            wrong = {k: v for k, v in wrong.items() if k == "kind"}
+        if not theorem.stable and optimizer == "sgd":  # gradients that blow up feed back into r; Adam normalises them away
+            wrong.pop("r", None)
         assert not wrong, f"seed {seed}, {theorem}: (found, theorem) {wrong}"
     assert kinds >= {"unstable", "trivial", "kernel", "feature learning"} - ({"feature learning"} if shared_rate else set())
 

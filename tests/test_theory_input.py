@@ -4,7 +4,8 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from widelimit.theory.architecture import Architecture, Graph, Node, Weight
+from widelimit.theory.architecture import Architecture, Node, Weight
+from widelimit.theory.graph import Graph
 from widelimit.theory.classification import classify
 from widelimit.theory.derivation import derive
 from widelimit.theory.observables import Observable

@@ -6,7 +6,8 @@ from fractions import Fraction
 import pytest
 import z3
 from widelimit.theory import propagate
-from widelimit.theory.architecture import Architecture, Graph
+from widelimit.theory.architecture import Architecture
+from widelimit.theory.graph import Graph
 from widelimit.theory.derivation import derive
 from widelimit.theory.desiderata import find_desiderata, relations
 from widelimit.theory.propagate import Net, Pruning

@@ -4,10 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .architecture import Architecture, Graph, Node, Weight
+    from .architecture import Architecture, Node, Weight
     from .classification import Classification, classify
     from .constants import Constants, WeightConstants
     from .derivation import derive
+    from .graph import Graph
     from .observables import Observable
     from .optimizers import OPTIMIZERS, Optimizer
     from .parameterizations import PARAMETERIZATIONS, parameterization
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from .zoo import ARCHITECTURES, find_architecture
 
 _HOME = {
-    "architecture": ("Architecture", "Graph", "Node", "Weight"),
+    "architecture": ("Architecture", "Node", "Weight"),
     "classification": ("Classification", "classify"),
     "constants": ("Constants", "WeightConstants"),
     "derivation": ("derive",),
+    "graph": ("Graph",),
     "observables": ("Observable",),
     "optimizers": ("OPTIMIZERS", "Optimizer"),
     "parameterizations": ("PARAMETERIZATIONS", "parameterization"),

@@ -63,7 +63,7 @@ def _as_row(form: Mapping[int, Fraction], size: int) -> list[Fraction]:
 def _initial_equations(solver: Solver, exact: Mapping[str, Fraction]) -> list[Row]:
     """What the state at initialisation alone fixes: given exponents, then outputs of size one, then norms of such inputs."""
     net, equations = solver.net, solver.fixed_rows()
-    report = net.propagate(exact, replace(solver.pruning, order=0, steps=0, ties=True))
+    report = net.propagate(exact, replace(solver.pruning, order=0, steps=0, ties=True), backward=False)
     found = relations(net, report, solver.names)
     labels, reduced = [k for k in found.attained if k.startswith(("init", "norm"))], solve_equations(equations, solver.size)
     while labels:

@@ -181,8 +181,8 @@ class _Decision:
     def __init__(self, solver: Solver, programs: int, evaluations: int):
         self.solver, self.programs, self.evaluations = solver, programs, evaluations
         self.bounded: dict[str, dict[Row, None]] = {}
-        self.attained: dict[str, dict[Row, None]] = {label: dict(rows) for label, rows in solver.pool.attained.items()}
-        for row, label in solver.pool.bounded.items():
+        self.attained: dict[str, dict[Row, None]] = {label: dict(rows) for label, rows in solver.pure.attained.items()}
+        for row, label in solver.pure.bounded.items():
             if label not in self.attained:
                 self.bounded.setdefault(label, {})[row] = None
         self.given = {f"given {name}": row for name, row in zip(solver.fixed, solver.fixed_rows(), strict=True)}

@@ -10,7 +10,7 @@ from .architecture import Architecture
 from .desiderata import find_desiderata
 from .optimizers import Optimizer, find_optimizer
 from .propagate import Net, Pruning, Report
-from .scales import Powers, Regime
+from .scales import Axis, Powers, Regime
 from .solve import Solution, Solver
 from .table import ExponentTable, Operation, Row, Shape
 from .words import Piece
@@ -58,10 +58,11 @@ def derive(
         raise ValueError(f"unknown alignment `{alignment}`; choose from {', '.join(ALIGNMENTS)}")
     given = _given(architecture, fixed, how)
     if regime is not None:
+        regime.check([axis.name for axis in architecture.axes], architecture.name)
         regimes = {"scale" if len(regime.grown) > 1 or regime[regime.grown[0]] != 1 else regime.grown[0]: regime}
     else:
         grown = [axis for axis in architecture.axes if axis.power]
-        regimes = {axis.name: Regime({a.name: axis.power if a is axis else 0 for a in architecture.axes}) for axis in grown}
+        regimes = {axis.name: _alone(architecture, axis) for axis in grown}
     tables = []
     for key, one in regimes.items():
         case = _Case(architecture, how, names, one, key, alignment)
@@ -70,6 +71,10 @@ def derive(
     for other in tables[1:]:
         table = _join(table, other)
     return replace(table, regime=regime).in_gauge(gauge)
+
+
+def _alone(architecture: Architecture, axis: Axis) -> Regime:
+    return Regime({a.name: axis.power if a is axis else Fraction(0) for a in architecture.axes})
 
 
 def _given(architecture: Architecture, fixed: ExponentTable | Fixed | None, optimizer: Optimizer) -> dict[str, Powers]:
@@ -234,7 +239,7 @@ def _join(first: ExponentTable, second: ExponentTable) -> ExponentTable:
         columns = {c: getattr(a, c) * getattr(b, c) for c in ("multiplier", "init_std", "learning_rate", "epsilon", "weight_decay")}
         rows.append(replace(a, **columns, reason=a.reason + " | " + b.reason))
     operations = (replace(a, multiplier=a.multiplier * b.multiplier) for a, b in zip(first.operations, second.operations, strict=True))
-    verdicts = ("infeasible", "family", "unique")
+    verdicts = ("infeasible", "not decided", "family", "unique")
     return replace(
         first, rows=tuple(rows), operations=tuple(operations), verdict=min(first.verdict, second.verdict, key=verdicts.index),
         free=first.free + second.free, clash=first.clash + second.clash,

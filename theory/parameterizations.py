@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from fractions import Fraction
+from collections.abc import Callable
+from typing import Any
 
 from .architecture import Architecture
 from .derivation import derive
@@ -12,7 +12,7 @@ from .scales import Powers
 from .table import ExponentTable, Operation, Row, Shape
 
 
-def _table(architecture: Architecture, optimizer: Optimizer, rows: Callable[[Shape, bool], Mapping[str, Powers]]) -> ExponentTable:
+def _table(architecture: Architecture, optimizer: Optimizer, rows: Callable[[Shape, bool], dict[str, Any]]) -> ExponentTable:
     """One row per weight from a rule in its fans; multipliers that are not given are 1/sqrt of what they normalise."""
     found = []
     for weight in architecture.weights.values():

@@ -141,17 +141,17 @@ class Net:
         out, inn = (sum((dims[d].powers.at(self.regime) for d in side), Fraction(0)) for side in (w.out, w.inn))
         return out, inn
 
-    def propagate(self, point: Mapping[str, Fraction], pruning: Pruning) -> Report:
+    def propagate(self, point: Mapping[str, Fraction], pruning: Pruning, *, backward: bool = True) -> Report:
         """Evaluate everything at ``point``; what normalisations divide by is found on the way and written to it.
 
-        A norm's input is taken at its initial size first; where updates outgrow that, and the pruning says so, again.
+        ``backward=False`` leaves out the gradients after the last step, which no forward term needs. A norm's input is taken at its initial size first; where updates outgrow that, and the pruning says so, again.
         """
         point = self._norms(point, replace(pruning, order=0, steps=0))
         self.initial_norms = {name: value for name, value in point.items() if name.startswith("norm:")}
         for _ in range(8):
             self.space.move(point)
             run = _Run(self, pruning)
-            report = run.run()
+            report = run.run(backward=backward)
             moved = {k: v for k, v in run.found.items() if point.get(k) != v}
             report.outgrown = bool(moved)
             if not moved or not pruning.follow:
@@ -168,7 +168,7 @@ class Net:
             self.space.move(point)
             self.initial_norms = {name: value for name, value in point.items() if name.startswith("norm:")}
             run = _Run(self, pruning)
-            run.run()
+            run.run(backward=False)
             moved = {k: v for k, v in run.found.items() if point.get(k) != v}
             if not moved:
                 return point
@@ -207,16 +207,17 @@ class _Run:
     def piece(self, base: str) -> Piece:
         return Piece(0, 0, self.algebra.empty, self.bases.setdefault(base, len(self.bases)))
 
-    def run(self) -> Report:
+    def run(self, *, backward: bool = True) -> Report:
         updates: list[list[Update]] = [[] for _ in self.weights]
         order = self.pruning.order
         steps = order + 1 if self.pruning.steps is None else self.pruning.steps + 1
         for step in range(steps):
+            self.order = max(0, order - (steps - 1 - step))  # every later step multiplies one more update
             self.terms: dict[Observable, list[Noted]] = {}
             self.incoherent: dict[Observable, int] = {}
             self.found = {}
             acts = self._forward(updates)
-            grads = self._backward(acts, updates)
+            grads = self._backward(acts, updates) if backward or step < steps - 1 else [[] for _ in acts]
             if not step and self.pruning.response:
                 self.initial.update(p.word for pieces in acts + grads for p in pieces)
             if step < steps - 1:
@@ -274,7 +275,7 @@ class _Run:
 
         By Taylor, ``phi(h + dh)`` contains terms in ``dh^2`` and in ``h dh^2``.
         """
-        changes = [p for p in pieces if p.via and 2 * p.order <= self.pruning.order]
+        changes = [p for p in pieces if p.via and 2 * p.order <= self.order]
         if not changes:
             return []
         d = max(changes, key=lambda p: (p.size, -p.order))
@@ -303,7 +304,7 @@ class _Run:
 
     def _product(self, left: list[Piece], right: list[Piece], over: int, dims_left: int, dims_right: int) -> list[Piece]:
         """Entrywise product of two tensors, then a sum; an inner product where both have the summed axes."""
-        order, out = self.pruning.order, []
+        order, out = self.order, []
         for p in left:
             for q in right:
                 if p.order + q.order > order:
@@ -351,7 +352,7 @@ class _Run:
     ) -> list[Piece]:
         out: list[Piece] = []
         room, via = 2 * self.space.half(over)[0], self._via(site.weight)
-        order, inner = self.pruning.order, self.algebra.inner
+        order, inner = self.order, self.algebra.inner
         peaks = [None, None]
         notes = self._note(site.node, "dW x0", backward), self._note(site.node, "dW dx", backward)
         for p in sorted(pieces, key=lambda p: -p.size):
@@ -394,7 +395,7 @@ class _Run:
                 self._note(node, "W0 dx" if p.via else "W0 x0", backward).append((q.size, q.form, q.order))
             for up in updates:
                 total = 1 + up.left.order + up.right.order + p.order
-                if total > self.pruning.order:
+                if total > self.order:
                     continue
                 factor = self._power(over, u if p.via else alpha)
                 size, form = up.size + p.size + factor[0], up.form + p.form + factor[1]
@@ -419,7 +420,7 @@ class _Run:
         for site, node in ((s, i) for i, s in enumerate(self.net.sites) if s.weight == weight):
             for g in grads[node]:
                 for x in acts[site.args[0]]:
-                    if g.order + x.order >= self.pruning.order:
+                    if g.order + x.order > self.order:
                         continue
                     left, right = (x, g) if site.node.transposed else (g, x)
                     u = Update(left, right, amp[0] + g.size + x.size, amp[1] + g.form + x.form)
@@ -492,7 +493,7 @@ class _Run:
         if not self.pruning.response or kind == "identity" or not changes or not before:
             return []
         d, top = (max(ps, key=lambda p: (p.size, -p.order)) for ps in (changes, before))
-        return [r for r in self.algebra.product(d, top) if r.order <= self.pruning.order and d.size <= 0]
+        return [r for r in self.algebra.product(d, top) if r.order <= self.order and d.size <= 0]
 
     # -- pruning
     def _head(self, p: Piece) -> object:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .clash import Certificate
 
 ZERO = Fraction(0)
-CAP = 32  # pieces per tensor, when the next order is looked at in a network with more nodes than that
+CAP, LARGE = 8, 30  # pieces per tensor, when the next order is looked at in a network with so many nodes
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Solver:
         self.net, self.names, self.fixed, self.pruning = net, tuple(desiderata), dict(fixed), pruning
         self.space = net.space
         self.size = len(self.space.unknowns)
-        self.pool = _Pool()
+        self.pool, self.pure = _Pool(), _Pool()  # all rows; and those that hold without what certificates substitute
         self.pinned: dict[str, Fraction] = {}
         self._unpacked: dict[int, Row] = {}
         self._last: tuple | None = None  # the last evaluation, by point and pruning
@@ -122,7 +122,7 @@ class Solver:
     def evaluate(self, point: Mapping[str, Fraction], pruning: Pruning) -> tuple[Report, Relations, dict[str, Fraction]]:
         key = tuple(sorted(point.items())), replace(pruning, follow=True)
         if self._last is None or self._last[0] != key:
-            report = self.net.propagate(point, pruning)
+            report = self.net.propagate(point, pruning, backward=False)
             found = relations(self.net, report, self.names)
             self._collect(found)
             done = report, found, dict(self.space.point)
@@ -133,20 +133,23 @@ class Solver:
     def look(self, point: Mapping[str, Fraction], slack: Fraction = ZERO) -> Relations:
         """The relations at any point, without keeping their terms; with some slack also of smaller terms."""
         pruning = replace(self.pruning, slack=max(slack, self.pruning.slack), ties=bool(slack))
-        return relations(self.net, self.net.propagate(point, pruning), self.names)
+        return relations(self.net, self.net.propagate(point, pruning, backward=False), self.names)
 
     def _collect(self, found: Relations) -> None:
         """Keep terms that may bind: within one exponent of the bound."""
         floor = -self.space.unit
+        pools = (self.pool,) if self.space.known else (self.pool, self.pure)
         for label, terms in found.bounded.items():
             for form in {f for s, f in terms if s >= floor}:
-                self.pool.bounded.setdefault(self.row(form), label)
+                for pool in pools:
+                    pool.bounded.setdefault(self.row(form), label)
         for label, terms in found.attained.items():
             top = max((s for s, _ in terms), default=0)
-            group = self.pool.attained.setdefault(label, {})
-            for form in {f for s, f in terms if s >= min(floor, top - self.space.unit)}:
-                group.setdefault(self.row(form))
-                self.pool.bounded.setdefault(self.row(form), label)
+            for pool in pools:
+                group = pool.attained.setdefault(label, {})
+                for form in {f for s, f in terms if s >= min(floor, top - self.space.unit)}:
+                    group.setdefault(self.row(form))
+                    pool.bounded.setdefault(self.row(form), label)
 
     def step(self, found: Relations, point: Mapping[str, Fraction]) -> tuple[dict[str, Fraction], list[str]]:
         """The largest term of every attained relation becomes an equation; what is left is taken maximal within the bounds.
@@ -269,12 +272,15 @@ class Solver:
             solution, climb = certify(self, point)
             if climb is not None:
                 point = {n: v + Fraction(1, 2) * climb.get(n, ZERO) for n, v in point.items()}
-            elif solution.verdict == "infeasible" or self._stays(solution.point, raised):
+            elif solution.verdict == "infeasible":
+                unmet = list(solution.clash)
+                continue
+            elif self._stays(solution.point, raised):
                 return replace(solution, stats=solution.stats | raised)
             else:
                 self.pruning = replace(self.pruning, order=self.pruning.order + 1)
             point, unmet = self.settle(self.pruning, point)
-        return replace(solution, stats=solution.stats | raised)
+        return Solution(point, "not decided", clash=tuple(unmet), stats=raised)
 
     def _stays(self, point: Mapping[str, Fraction], raised: dict[str, int], last: int = 4) -> bool:
         """Whether products of one more update change nothing: the relations still hold at this point.
@@ -284,12 +290,13 @@ class Solver:
         order = self.pruning.order + 1
         if order > last:
             return True
-        cap = CAP if len(self.net.sites) > CAP and self.pruning.cap is None else self.pruning.cap
-        report = self.net.propagate(point, replace(self.pruning, order=order, cap=cap, steps=order))
+        cap = CAP if len(self.net.sites) >= LARGE and self.pruning.cap is None else self.pruning.cap
+        report = self.net.propagate(point, replace(self.pruning, order=order, cap=cap), backward=False)
         found = relations(self.net, report, self.names)
         raised.update({"checked order": order, "capped at that order": report.capped})
-        stable = all(s <= 0 for terms in found.bounded.values() for s, _ in terms)
-        held = stable and all(max(s for s, _ in terms) == 0 for terms in found.attained.values() if terms)
+        held = all(s <= 0 for terms in found.bounded.values() for s, _ in terms)
+        if not report.capped:
+            held = held and all(max(s for s, _ in terms) == 0 for terms in found.attained.values() if terms)
         if not held:
             self._collect(found)
         return held

@@ -209,10 +209,10 @@ def _row_from_json(data: Mapping[str, Any]) -> Row:
     shape = data.get("shape", {})
     try:
         sides = Shape(*(_monomial(shape.get(side, "1")) for side in ("out", "in", "stack")))
-        columns = {c: Powers(data.get(c, {})) for c in COLUMNS}
+        columns: dict[str, Any] = {c: Powers(data.get(c, {})) for c in COLUMNS}
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"row `{data['weight']}` of the table: {error}") from None
-    flags = {f: bool(data.get(f, f == "trained")) for f in ("zero_init", "shared_init", "trained")}
+    flags: dict[str, Any] = {f: bool(data.get(f, f == "trained")) for f in ("zero_init", "shared_init", "trained")}
     parts = tuple(_row_from_json(p) for p in data.get("parts", ()))
     return Row(data["weight"], sides, **columns, **flags, parts=parts, reason=data.get("reason", ""))
 
@@ -260,18 +260,22 @@ def differences(first: ExponentTable, second: ExponentTable, *, decay: bool = Tr
 
 
 def _multiplier_free(row: Row) -> Powers:
+    """No multipliers: everything is in the initialisation and the rate."""
     return Powers()
 
 
 def _unit_init(row: Row) -> Powers:
+    """Every initial weight of size one; its size is in the multiplier."""
     return Powers() if row.zero_init else row.multiplier * row.init_std
 
 
 def _table_8(row: Row) -> Powers:
+    """Tensor Programs V, Table 8: the output weight carries a multiplier 1/fan-in."""
     return row.shape.inn**-1 if row.shape.inn and not row.shape.out else Powers()
 
 
 def _table_9(row: Row) -> Powers:
+    """Tensor Programs V, Table 9: multipliers sqrt(fan-out/fan-in)."""
     return (row.shape.out / row.shape.inn) ** "1/2"
 
 

@@ -31,7 +31,7 @@ class Space:
         self.constant_unit = 2 * lcm(denominator, *(p.denominator for p in powers))
         self.powers = tuple(powers)
         self._halves: dict[int, tuple[int, int]] = {}
-        self._known: dict[str, int] = {}
+        self.known: dict[str, int] = {}  # unknowns written as forms in the others
         self.move({})
 
     def move(self, point: Mapping[str, Fraction]) -> None:
@@ -43,15 +43,15 @@ class Space:
 
     def letter(self, name: str) -> tuple[int, int]:
         """(size, form) of one unknown."""
-        form = self._known.get(name)
+        form = self.known.get(name)
         return int(self.point[name] * self.unit), 1 << (FIELD * (1 + self.index[name])) if form is None else form
 
     def substitute(self, forms: Mapping[str, Sequence[Fraction]]) -> None:
         """Write some unknowns as forms in the others (rows as `unpack` gives them), so that equal forms are recognised."""
-        self._known = {}
+        self.known = {}
         for name, row in forms.items():
             if all(Fraction(a).denominator == 1 for a in row):
-                self._known[name] = sum(int(a) << (FIELD * j) for j, a in enumerate(row))
+                self.known[name] = sum(int(a) << (FIELD * j) for j, a in enumerate(row))
 
     def constant(self, value: Fraction) -> tuple[int, int]:
         """(size, form) of a known exponent."""

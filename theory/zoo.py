@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from .architecture import Architecture, Graph
+from .architecture import Architecture
+from .graph import Graph
 from .scales import Axis, Powers, Rational
 
 WIDTH = Axis("n", base=64, meaning="width")
