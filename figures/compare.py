@@ -48,9 +48,7 @@ def compare_slopes(
     size = f"size.{axis}"
     needed = [*KEY, "seed", "value", size, *([] if predicted is not None else ["predicted"])]
     if missing := [c for c in needed if c not in frame.columns]:
-        raise ValueError(
-            f"the frame has no column {', '.join(f'`{c}`' for c in missing)} (it has {', '.join(map(str, frame.columns))})"
-        )
+        raise ValueError(f"the frame has no column {', '.join(f'`{c}`' for c in missing)} (it has {', '.join(map(str, frame.columns))})")
     rows = []
     for key, group in frame.groupby(KEY, sort=False):
         weight, term, step = cast("tuple[str, str, int]", key)

@@ -37,9 +37,7 @@ def plot_curves(frame: pd.DataFrame, ax: Axes, *, x: str, axis: str, optima: boo
         dashed: Mapping[str, Any] = {"ls": (0, (4, 1.6)), "zorder": 3} if math.isinf(n) else {}
         ax.plot(curve.index, curve["mean"], color=shades[n], label=style.size_label(n), **dashed)
         if (curve["sem"] > 0).any():
-            ax.fill_between(
-                curve.index, curve["mean"] - curve["sem"], curve["mean"] + curve["sem"], color=shades[n], alpha=0.18, lw=0
-            )
+            ax.fill_between(curve.index, curve["mean"] - curve["sem"], curve["mean"] + curve["sem"], color=shades[n], alpha=0.18, lw=0)
         if optima:
             _mark_optimum(ax, curve.index.to_numpy(float), curve["mean"].to_numpy(float), shades[n])
     _scale(ax, logarithmic)
@@ -159,9 +157,7 @@ def plot_slopes(rows: pd.DataFrame, ax: Axes) -> Axes:
     """
     shown = rows[rows["measured"].notna()].copy()
     shown["at"] = [float(np.mean(p)) if isinstance(p, tuple) else float(p) for p in shown["predicted"]]
-    ends = (
-        (shown[["at", "measured"]].min().min() - 0.25, shown[["at", "measured"]].max().max() + 0.25) if len(shown) else (-1.0, 1.0)
-    )
+    ends = (shown[["at", "measured"]].min().min() - 0.25, shown[["at", "measured"]].max().max() + 0.25) if len(shown) else (-1.0, 1.0)
     band = float(rows["tolerance"].min())
     ax.plot(ends, ends, color=style.QUIET, lw=0.9, zorder=1)
     ax.fill_between(ends, np.subtract(ends, band), np.add(ends, band), color=style.GRID, alpha=0.7, lw=0, zorder=0)
@@ -209,9 +205,7 @@ def plot_terms(frame: pd.DataFrame, axes: Iterable[Axes], *, axis: str, rows: pd
     if len(axes) < len(weights):
         raise ValueError(f"{len(weights)} weights need as many axes, not {len(axes)}")
     terms = list(dict.fromkeys(frame["term"]))
-    palette = dict(
-        zip(terms, [style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PURPLE, style.QUIET] * len(terms), strict=False)
-    )
+    palette = dict(zip(terms, [style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PURPLE, style.QUIET] * len(terms), strict=False))
     for ax, weight in zip(axes, weights, strict=False):
         for term, group in frame[frame["weight"] == weight].groupby("term", sort=False):
             plot_power_law(group[group["value"] > 0], ax, axis=axis, colour=palette[term], label=_legend(rows, weight, str(term)))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TOKENS = 16  # far fewer samples than the smallest width: the rank of an update stays fixed while the width grows
 ROUNDS = (1, 2, 3, 10)
+FEATURES = "feature learning"
 LIMIT = 0.01  # largest relative change where a table is not stable
 
 
@@ -44,6 +45,14 @@ class Settings:
     steps: tuple[int, ...] = ROUNDS
     learning_rate: float | None = None
     axis: str = ""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The class of a table and the exponents of its terms after each step."""
+
+    kind: str
+    predictions: dict[int, dict[Observable, Prediction]]
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ def run_check(
     settings: Settings,
     *,
     default_sizes: bool = False,
-    promise: ExponentTable | None = None,
+    promise: Expectation | None = None,
     store: Store | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
@@ -107,8 +116,8 @@ def run_check(
         table: what it is trained with.
         settings: sizes, seeds, steps.
         default_sizes: the sizes were not asked for, so small ones may be left out.
-        promise: the table whose exponents are expected; by default ``table``, or, where that was given together with the
-            desiderata that it claims to satisfy, the table derived from them.
+        promise: what is expected; by default of ``table``, or, where that was given together with the desiderata that it
+            claims to satisfy, of the table derived from them.
         store: where measured frames are kept.
         progress: called with a line of text.
     """
@@ -116,17 +125,15 @@ def run_check(
     axis = settings.axis or next(a.name for a in architecture.axes if a.power)
     if len(set(settings.sizes)) < 2:
         raise ValueError(f"sizes `{', '.join(map(str, settings.sizes))}` of axis `{axis}`: a slope needs at least two different ones")
-    expected = promise or _promise(architecture, table)
-    kind, task = classify(architecture, expected).kind, check_task(architecture)
+    task, sizes, rate = check_task(architecture), settings.sizes, settings.learning_rate
     say(f"deriving the exponents of {architecture.name}")
-    sizes = settings.sizes
-    if kind == "feature learning":
-        rate = settings.learning_rate or (0.5 if find_optimizer(table.optimizer).degree else 0.02)
-        predictions = predict(architecture, expected, steps=settings.steps)
+    promise = promise or expect(architecture, _promise(architecture, table), settings.steps)
+    if promise.kind == FEATURES:
+        rate = rate or (0.5 if find_optimizer(table.optimizer).degree else 0.02)
     else:
         sizes = tuple(s for s in sizes if s >= 256) if default_sizes else sizes
-        rate = settings.learning_rate or _vanishing_rate(architecture, table, task, axis, max(sizes))
-        predictions = {1: predict_linear(architecture, expected)}
+        rate = rate or _vanishing_rate(architecture, table, task, axis, max(sizes))
+    predictions = promise.predictions
 
     def measure() -> pd.DataFrame:
         return _measure(architecture, table, task, axis, sizes, range(settings.seeds), tuple(predictions), rate, say)
@@ -138,7 +145,15 @@ def run_check(
         key = {"kind": "coordinate check", "schema": 1, "task": task.digest, "architecture": architecture.as_data()}
         columns = {r["weight"]: r for r in table.as_json()["rows"]}
         frame = store.get_or_make({**key, "table": columns, "optimizer": table.optimizer, "settings": asdict(settled)}, measure)
-    return Check(frame, compare(architecture, frame, axis, predictions), kind, rate)
+    return Check(frame, compare(architecture, frame, axis, predictions), promise.kind, rate)
+
+
+def expect(architecture: Architecture, table: ExponentTable, steps: Sequence[int]) -> Expectation:
+    """Classify a table and predict its exponents: after these steps, or after one vanishing update if it learns no features."""
+    kind = classify(architecture, table).kind
+    if kind == FEATURES:
+        return Expectation(kind, predict(architecture, table, steps=steps))
+    return Expectation(kind, {1: predict_linear(architecture, table)})
 
 
 def _promise(architecture: Architecture, table: ExponentTable) -> ExponentTable:

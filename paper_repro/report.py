@@ -117,9 +117,7 @@ def _paper(paper: Paper, figures: Iterable[tuple[Figure, Result]]) -> str:
 
 def _figure(paper: Paper, figure: Figure, result: Result) -> str:
     parts = [f"<h3>{escape(figure.title)}</h3>", f'<p class="soft"><code>{paper.name}/{figure.name}</code>{_age(result)}</p>']
-    parts += [
-        f'<div class="image"><img alt="{escape(figure.title)}" src="{_data_uri(image)}"></div>' for image in _shown(result.images)
-    ]
+    parts += [f'<div class="image"><img alt="{escape(figure.title)}" src="{_data_uri(image)}"></div>' for image in _shown(result.images)]
     parts += [_claim(claim) for claim in result.claims]
     parts += [_table(name, table) for name, table in result.tables.items()]
     parts.append(_provenance(result))
@@ -153,9 +151,7 @@ def _claim(claim: Claim) -> str:
     record = claim.on_record + (f": {claim.record_reason}" if claim.record_reason else "")
     control = claim.control
     changed = [
-        f"{word} {_number(value)}"
-        for word, value in (("measured", control.measured), ("expected", control.expected))
-        if value is not None
+        f"{word} {_number(value)}" for word, value in (("measured", control.measured), ("expected", control.expected)) if value is not None
     ]
     turned = "turns the verdict" if claim.control_turns else "does not turn the verdict"
     expected = f"{_relation(claim)}{_number(claim.expected)} ± {_number(claim.tolerance, 2)}"

@@ -78,8 +78,7 @@ def build(
     scaling = scale(architecture, table, constants, sizes=sizes, base=base)
     layers = {node.stack for node in architecture.nodes if node.stack}
     weights = {
-        name: initial_weight(weight, scaling, seeds, layers=layers).to(dtype).to(device)
-        for name, weight in architecture.weights.items()
+        name: initial_weight(weight, scaling, seeds, layers=layers).to(dtype).to(device) for name, weight in architecture.weights.items()
     }
     network = Network(architecture, scaling, weights)
     return Built(network, _groups(network), seeds)
@@ -109,7 +108,5 @@ def _groups(network: Network) -> list[dict[str, Any]]:
     for name, weight in network.named_weights().items():
         if weight.requires_grad:
             own = network.scaling.weights[name]
-            groups.append(
-                {"params": [weight], "lr": own.learning_rate, "eps": own.epsilon, "weight_decay": own.weight_decay, "name": name}
-            )
+            groups.append({"params": [weight], "lr": own.learning_rate, "eps": own.epsilon, "weight_decay": own.weight_decay, "name": name})
     return groups

@@ -22,8 +22,7 @@ class _Stacked:
         owners = [group for group in groups for _ in group["params"]]
         self.rates = [_per_replica(o["lr"], rates, p) for o, p in zip(owners, self.parameters, strict=True)]
         self.decays = [
-            _per_replica(o.get("weight_decay", 0.0), None, p) * rate
-            for o, p, rate in zip(owners, self.parameters, self.rates, strict=True)
+            _per_replica(o.get("weight_decay", 0.0), None, p) * rate for o, p, rate in zip(owners, self.parameters, self.rates, strict=True)
         ]
         self.epsilons = [float(o.get("eps", 0.0)) for o in owners]
         self._decayed = any(bool(decay.any()) for decay in self.decays)
@@ -66,9 +65,7 @@ class SGD:
         momentum: 0 keeps no state.
     """
 
-    def __init__(
-        self, groups: Sequence[Group], rates: Sequence[float] | Float[Tensor, " replica"] | None = None, *, momentum: float = 0.0
-    ):
+    def __init__(self, groups: Sequence[Group], rates: Sequence[float] | Float[Tensor, " replica"] | None = None, *, momentum: float = 0.0):
         self._stacked = _Stacked(groups, rates)
         self.momentum = momentum
         self._velocity = [torch.zeros_like(p) for p in self._stacked.parameters] if momentum else []

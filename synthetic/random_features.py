@@ -57,9 +57,7 @@ class Draw:
         """The ridge of least risk in ``[low, high]``, and that risk."""
         from scipy.optimize import minimize_scalar
 
-        found = minimize_scalar(
-            lambda z: self.risk(np.exp(z)), bounds=np.log([low, high]), method="bounded", options={"xatol": 1e-8}
-        )
+        found = minimize_scalar(lambda z: self.risk(np.exp(z)), bounds=np.log([low, high]), method="bounded", options={"xatol": 1e-8})
         return float(np.exp(found.x)), float(found.fun)
 
 

@@ -124,9 +124,7 @@ def _row(table: ExponentTable, name: str) -> Row:
     return row
 
 
-def _operation(
-    node: Node, table: ExponentTable, constants: Constants, ratios: Mapping[str, float], base: Mapping[str, int]
-) -> float:
+def _operation(node: Node, table: ExponentTable, constants: Constants, ratios: Mapping[str, float], base: Mapping[str, int]) -> float:
     given = table.operation(node.name)
     powers = given.multiplier if given is not None else node.power
     if powers is None:

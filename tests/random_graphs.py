@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from widelimit.theory.architecture import Architecture
 from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis

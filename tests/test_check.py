@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from widelimit.paper_repro.check import Settings, check, check_task, mutants, run_check
+from widelimit.paper_repro.check import Settings, check, check_task, expect, mutants, run_check
 from widelimit.theory.parameterizations import parameterization
 from widelimit.theory.table import ExponentTable
 from widelimit.theory.zoo import gpt, mlp
@@ -37,7 +36,7 @@ def test_ntp_is_measured_after_one_vanishing_update():
 def test_every_mutant_of_the_mlp_fails(label: str):
     table = parameterization("mup", mlp(), "adam")
     mutant = dict(mutants(table))[label]
-    found = run_check(mlp(), mutant, Settings((64, 128, 256), 4, (1,)), promise=table)
+    found = run_check(mlp(), mutant, Settings((64, 128, 256), 4, (1,)), promise=expect(mlp(), table, (1,)))
     assert not found.missed.empty
 
 
@@ -46,8 +45,9 @@ def test_every_mutant_of_the_mlp_fails(label: str):
 def test_mutants_of_the_transformer_fail_in_95_percent(optimizer: str):
     net = gpt(vocab=16)
     table = parameterization("mup", net, optimizer)
+    promise = expect(net, table, (1,))
     caught = {
-        label: not run_check(net, mutant, Settings((64, 128, 256), 3, (1, 2)), promise=table).missed.empty
+        label: not run_check(net, mutant, Settings((64, 128, 256), 4, (1,)), promise=promise).missed.empty
         for label, mutant in mutants(table)
     }
     survivors = [label for label, found in caught.items() if not found]

@@ -14,11 +14,7 @@ SIZES = (64, 128, 256, 512)
 def term(weight, name, values, *, step=1, seeds=4, noise=0.0, predicted=None):
     """Rows of one term; ``values`` maps a size to a value."""
     rng = np.random.default_rng(0)
-    rows = [
-        (s, weight, name, step, n, values(n) * np.exp(noise * rng.standard_normal()), predicted)
-        for s in range(seeds)
-        for n in SIZES
-    ]
+    rows = [(s, weight, name, step, n, values(n) * np.exp(noise * rng.standard_normal()), predicted) for s in range(seeds) for n in SIZES]
     return pd.DataFrame(rows, columns=["seed", "weight", "term", "step", "size.n", "value", "predicted"])
 
 

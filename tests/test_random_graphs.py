@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 from random_graphs import random_graph
-
 from widelimit.paper_repro.check import Settings, run_check
-from widelimit.theory.graph import Graph
 from widelimit.theory.derivation import derive
+from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis
 
 SUITE = 5

@@ -16,9 +16,7 @@ from widelimit.paper_repro.papers import Figure, Paper, find_figures, gather, re
 from widelimit.paper_repro.report import claims_table, render, write_report
 from widelimit.paper_repro.results import Result, load_result, save_result
 
-PAPER = Paper(
-    "toy", "A toy & its paper", "nobody", (Figure("one", "The <first> figure", "toy"), Figure("two", "The second", "broken"))
-)
+PAPER = Paper("toy", "A toy & its paper", "nobody", (Figure("one", "The <first> figure", "toy"), Figure("two", "The second", "broken")))
 
 
 def quiet(_):
@@ -28,9 +26,7 @@ def quiet(_):
 @pytest.fixture
 def toy(monkeypatch):
     """A figure that counts how often it is made, and one that crashes."""
-    made = types.SimpleNamespace(
-        count=0, PRESETS={"smoke": fast_transfer.Settings({1: 1}), "laptop": fast_transfer.Settings({2: 1})}
-    )
+    made = types.SimpleNamespace(count=0, PRESETS={"smoke": fast_transfer.Settings({1: 1}), "laptop": fast_transfer.Settings({2: 1})})
 
     def make(preset, *, out, store_home, progress):
         made.count += 1
@@ -38,12 +34,8 @@ def toy(monkeypatch):
         for image in images:
             image.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         claims = (
-            Claim(
-                "toy/one/a", "a < b", "us", "prediction", 1.0, 0.1, "none", Control("c", 5.0), 1.0 + made.count / 1000, (0.99, 1.02)
-            ),
-            Claim(
-                "toy/one/b", "inf", "them", "published", 1.0, 0.1, "r", Control("c", 1.0), math.inf, None, on_record=NOT_REPRODUCED
-            ),
+            Claim("toy/one/a", "a < b", "us", "prediction", 1.0, 0.1, "none", Control("c", 5.0), 1.0 + made.count / 1000, (0.99, 1.02)),
+            Claim("toy/one/b", "inf", "them", "published", 1.0, 0.1, "r", Control("c", 1.0), math.inf, None, on_record=NOT_REPRODUCED),
         )
         return Result("toy/one", claims, images, {"numbers": pd.DataFrame({"x": [0.1, math.inf], "name": ["a", "<b>"]})})
 

@@ -62,9 +62,7 @@ def test_losses_are_those_of_a_plain_loop_in_torch():
         warmup=2,
         task=small(digits(), 150),
     )
-    built = build(
-        spec.architecture, spec.table, Constants.default(spec.architecture), sizes=spec.sizes, seed=3, dtype=torch.float64
-    )
+    built = build(spec.architecture, spec.table, Constants.default(spec.architecture), sizes=spec.sizes, seed=3, dtype=torch.float64)
     weights = [torch.nn.Parameter(w[0].detach().clone()) for w in built.network.parameters()]
     optimizer = torch.optim.SGD(weights, 0.05)
     x, y = torch.as_tensor(spec.task.inputs), torch.as_tensor(spec.task.targets)

@@ -10,8 +10,8 @@ from widelimit.synthetic import Network, build
 from widelimit.synthetic.operations import ACTIVATIONS
 from widelimit.theory import architecture as names
 from widelimit.theory.architecture import Architecture
-from widelimit.theory.graph import Graph
 from widelimit.theory.constants import Constants, WeightConstants
+from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis, Powers
 from widelimit.theory.table import ExponentTable, Operation, Row, Shape
 from widelimit.theory.zoo import gpt, llama, mlp, resmlp
@@ -22,9 +22,7 @@ WIDTH = [Axis("n", base=8)]
 def standard(architecture: Architecture, optimizer: str = "sgd") -> ExponentTable:
     """All powers zero."""
     operations = (Operation(o.name, o.kind, Powers()) for o in architecture.operations)
-    return ExponentTable(
-        architecture.name, optimizer, tuple(Row(name, Shape()) for name in architecture.weights), tuple(operations)
-    )
+    return ExponentTable(architecture.name, optimizer, tuple(Row(name, Shape()) for name in architecture.weights), tuple(operations))
 
 
 def double(architecture: Architecture, *, randomise: bool = True, **sizes: int) -> Network:
@@ -221,8 +219,7 @@ class TestScaling:
     def test_parameterisations_coincide_at_the_base(self):
         other = ExponentTable("mlp", "adam", (Row("W1", Shape()), Row("W2", Shape())))
         first, second = (
-            build(self.architecture, t, self.constants, sizes={})
-            for t in (replace(self.table, rows=(self.row, other.rows[1])), other)
+            build(self.architecture, t, self.constants, sizes={}) for t in (replace(self.table, rows=(self.row, other.rows[1])), other)
         )
         x = torch.randn(3, 4)
         assert torch.equal(first.network(x), second.network(x))

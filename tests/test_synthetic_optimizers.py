@@ -17,8 +17,7 @@ def problem(dtype: torch.dtype = torch.float64):
 
     parameters = [torch.nn.Parameter(draw(s)) for s in SHAPES]
     groups = [
-        {"params": [p], "lr": 1.0 / (i + 1), "eps": 1e-3 * i, "weight_decay": 0.1 * i, "name": str(i)}
-        for i, p in enumerate(parameters)
+        {"params": [p], "lr": 1.0 / (i + 1), "eps": 1e-3 * i, "weight_decay": 0.1 * i, "name": str(i)} for i, p in enumerate(parameters)
     ]
     return groups, [[draw(s) * 0.1**i for i, s in enumerate(SHAPES)] for _ in range(10)]
 

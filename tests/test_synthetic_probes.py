@@ -130,8 +130,6 @@ def test_under_the_standard_parameterisation_updates_blow_up():
 
 def test_a_diverging_check_is_a_result():
     constants = Constants.default(mlp(), learning_rate=1e150)
-    frame = coordinate_check(
-        mlp(), MUP_SGD, task=digits(), axis="n", sizes=[64], steps=(1, 2, 3), seeds=(0, 1), constants=constants
-    )
+    frame = coordinate_check(mlp(), MUP_SGD, task=digits(), axis="n", sizes=[64], steps=(1, 2, 3), seeds=(0, 1), constants=constants)
     assert (frame.diverged_at == 1).all()
     assert not frame.value.isna().any()

@@ -5,12 +5,11 @@ from fractions import Fraction
 from functools import cache
 
 import pytest
-
-from widelimit.theory import propagate
+from widelimit.theory import passes
 from widelimit.theory.architecture import Architecture
-from widelimit.theory.graph import Graph
 from widelimit.theory.clash import Branch, Certificate, _Decision, find_clash, recheck
 from widelimit.theory.desiderata import find_desiderata, relations
+from widelimit.theory.graph import Graph
 from widelimit.theory.propagate import Net, Pruning
 from widelimit.theory.scales import Axis, Powers, Regime
 from widelimit.theory.solve import Solution, Solver
@@ -73,7 +72,7 @@ def test_every_member_is_needed(name: str):
 def test_no_term_was_missing(name: str, monkeypatch: pytest.MonkeyPatch):
     own, clash = solver(name), list(solved(name).clash)
     monkeypatch.setattr(
-        propagate._Run, "_covered", lambda self, bucket, size, form, order: any(f == form and o <= order for _, f, o, _ in bucket)
+        passes.Run, "_covered", lambda self, bucket, size, form, order: any(f == form and o <= order for _, f, o, _ in bucket)
     )
     own._collect(relations(own.net, own.net.propagate({}, Pruning(slack=Fraction(10**6), merge=None)), own.names))
     decision = _Decision(own, 3000, 60)

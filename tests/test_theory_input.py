@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import pytest
 from widelimit.theory.architecture import Architecture, Node, Weight
-from widelimit.theory.graph import Graph
 from widelimit.theory.classification import classify
 from widelimit.theory.derivation import derive
+from widelimit.theory.graph import Graph
 from widelimit.theory.observables import Observable
 from widelimit.theory.parameterizations import parameterization
 from widelimit.theory.scales import Axis, Dim, Powers, Regime, as_fraction

@@ -5,8 +5,8 @@ from functools import cache
 
 import pytest
 from helpers import assert_different_table, assert_exponent, assert_same_table, table_of
-from widelimit.theory.graph import Graph
 from widelimit.theory.derivation import derive
+from widelimit.theory.graph import Graph
 from widelimit.theory.optimizers import find_optimizer
 from widelimit.theory.presets import PUBLISHED, published
 from widelimit.theory.scales import Axis, Powers

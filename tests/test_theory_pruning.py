@@ -5,11 +5,11 @@ from fractions import Fraction
 
 import pytest
 import z3
-from widelimit.theory import propagate
+from widelimit.theory import passes
 from widelimit.theory.architecture import Architecture
-from widelimit.theory.graph import Graph
 from widelimit.theory.derivation import derive
 from widelimit.theory.desiderata import find_desiderata, relations
+from widelimit.theory.graph import Graph
 from widelimit.theory.propagate import Net, Pruning
 from widelimit.theory.scales import Axis, Powers, Regime
 from widelimit.theory.solve import Solver
@@ -91,7 +91,7 @@ def test_square_root_attention_is_infeasible():
 def every_form(net: Net, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, order: int):
     """Relations with all forms: nothing is dropped for being smaller at some point, whole words are compared."""
     monkeypatch.setattr(
-        propagate._Run, "_covered", lambda self, bucket, size, form, order: any(f == form and o <= order for _, f, o, _ in bucket)
+        passes.Run, "_covered", lambda self, bucket, size, form, order: any(f == form and o <= order for _, f, o, _ in bucket)
     )
     point = dict.fromkeys(net.space.unknowns, Fraction(0))
     report = net.propagate(point, Pruning(order=order, slack=Fraction(10**6), merge=None, trace="kernel" in names))

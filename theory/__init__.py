@@ -32,7 +32,34 @@ _HOME = {
     "zoo": ("ARCHITECTURES", "find_architecture"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
-__all__ = sorted(_MODULE)
+__all__ = [
+    "ARCHITECTURES",
+    "GAUGES",
+    "OPTIMIZERS",
+    "PARAMETERIZATIONS",
+    "Architecture",
+    "Axis",
+    "Classification",
+    "Constants",
+    "Dim",
+    "ExponentTable",
+    "Graph",
+    "Node",
+    "Observable",
+    "Operation",
+    "Optimizer",
+    "Powers",
+    "Regime",
+    "Row",
+    "Weight",
+    "WeightConstants",
+    "classify",
+    "derive",
+    "differences",
+    "find_architecture",
+    "parameterization",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> Any:

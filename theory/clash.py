@@ -52,11 +52,13 @@ class Certificate:
     Args:
         terms: for every relation that is branched over, the rows of which one must be zero.
         proof: the tree; a leaf has rows (<= 0) with multipliers, among them minus the terms that were chosen to be zero.
+        bounds: terms that are at most zero in any case (of ``init`` not those relative to a small input).
         given: equations that the user imposed.
     """
 
     terms: Mapping[str, tuple[Row, ...]]
     proof: Proof
+    bounds: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     given: tuple[Row, ...] = ()
 
     @property
@@ -100,7 +102,7 @@ def _allowed(certificate: Certificate, leaf: Leaf, chosen: Mapping[str, Row]) ->
         if label.startswith("given "):
             known = row in certificate.given or _minus(row) in certificate.given
         else:
-            known = label.startswith("stable ") or row in certificate.terms.get(label, ()) or chosen.get(label) == _minus(row)
+            known = label.startswith("stable ") or row in certificate.bounds.get(label, ()) or chosen.get(label) in (row, _minus(row))
         if multiplier < 0 or not known:
             return False
     return True
@@ -239,7 +241,16 @@ class _Decision:
 
     def _certificate(self, proof: Proof) -> Certificate:
         labels = dict.fromkeys(label for label, _, _ in _entries(proof)) | dict.fromkeys(_branched(proof))
-        return Certificate({k: tuple(self.attained[k]) for k in labels if k in self.attained}, proof, tuple(self.given.values()))
+        used = [k for k in labels if k in self.attained]
+        terms, bounds = {k: tuple(self.attained[k]) for k in used}, {k: tuple(self.bounds(k)) for k in used}
+        return Certificate(terms, proof, bounds, tuple(self.given.values()))
+
+    def bounds(self, label: str) -> list[Row]:
+        """Terms that the relation keeps at most zero: all, but of ``init`` only those that are pieces of the tensor."""
+        if not label.startswith("init "):
+            return [*self.bounded.get(label, ()), *self.attained.get(label, ())]
+        pieces = self.bounded.get(label.replace("init", "stable", 1), {})
+        return [row for row in self.attained[label] if row in pieces]
 
     def decide(self, labels: Sequence[str]) -> Proof | Point:
         """Refute the relations with these labels, or find a point at which they hold in the calculus itself."""
@@ -286,7 +297,7 @@ class _Search:
         self.decision, self.solver = decision, decision.solver
         labels = [*labels, *(k for k in decision.norms if k not in labels)]
         self.groups = {k: decision.attained[k] for k in labels if decision.attained.get(k)}  # one without terms says nothing
-        self.facts = [(k, row) for k in labels for row in {**decision.bounded.get(k, {}), **decision.attained.get(k, {})}]
+        self.facts = [(k, row) for k in labels for row in decision.bounds(k)]
         self.size = decision.solver.size
         self.matrix = np.array([row for _, row in self.facts], np.int64).reshape(-1, self.size + 1)
         self.listed = {k: list(rows) for k, rows in self.groups.items()}

@@ -59,7 +59,8 @@ def derive(
     given = _given(architecture, fixed, how)
     if regime is not None:
         regime.check([axis.name for axis in architecture.axes], architecture.name)
-        regimes = {"scale" if len(regime.grown) > 1 or regime[regime.grown[0]] != 1 else regime.grown[0]: regime}
+        alone = next(iter(regime.grown)) if len(regime.grown) == 1 else ""
+        regimes = {alone if alone and regime[alone] == 1 else "scale": regime}
     else:
         grown = [axis for axis in architecture.axes if axis.power]
         regimes = {axis.name: _alone(architecture, axis) for axis in grown}

@@ -15,7 +15,6 @@ from .propagate import Net, Pruning, Report
 from .scales import Powers, Regime
 from .table import ExponentTable
 
-
 PREDICTION = Pruning(order=3, response=True)
 ORDERS = (1, 2, 3, 4)  # at order two ``dW dx`` still lacks the change along the initial features; beyond four nothing was seen to change
 

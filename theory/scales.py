@@ -175,7 +175,8 @@ class Dim:
             value = Fraction(float(self.factor) * self.powers(sizes)).limit_denominator(10**6)
         if value.denominator != 1 or value < 1:
             given = ", ".join(f"{a}={sizes[a]}" for a in self.powers)
-            raise ValueError(f"dimension `{self.name}`{owner and ' of ' + owner} has the size {value} at {given}; it must be a positive integer")
+            of = f" of {owner}" if owner else ""
+            raise ValueError(f"dimension `{self.name}`{of} has the size {value} at {given}; it must be a positive integer")
         return int(value)
 
     def __str__(self) -> str:

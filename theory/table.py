@@ -241,9 +241,7 @@ def differences(first: ExponentTable, second: ExponentTable, *, decay: bool = Tr
     one, two = find_optimizer(first.optimizer), find_optimizer(second.optimizer)
     found = []
     for name in dict.fromkeys(r.weight for r in (*first.rows, *second.rows)):
-        sides = [
-            next((r.invariants(o) for r in t.rows if r.weight == name), None) for t, o in ((first, one), (second, two))
-        ]
+        sides = [next((r.invariants(o) for r in t.rows if r.weight == name), None) for t, o in ((first, one), (second, two))]
         if None in sides:
             found.append(Difference(name, "weight", *(None if s is None else Powers() for s in sides)))
             continue

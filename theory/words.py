@@ -299,17 +299,18 @@ class Algebra:
 
     def _coherent(self, p: Piece, q: Piece, over: int) -> Iterator[tuple[int, int, frozenset]]:
         a, b = p.word.head, q.word.head
-        assert a is not None and b is not None and p.word.tail is not None and q.word.tail is not None
-        inside = [
-            self._show(Piece(r.size - h.size, r.form - h.form, r.word.tail, r.base, r.signs))
-            for r, h in ((p, a), (q, b))
-        ]  # fmt: skip
+        assert a is not None and b is not None
+        first, second = self._inside(p, a), self._inside(q, b)
         own = over & a.proper & a.made & b.made
         stds = [(h.size - half[0], h.form - half[1]) for h in (a, b) for half in (self.space.half(h.summed),)]
         size, form = stds[0][0] + stds[1][0], stds[0][1] + stds[1][1]
         half = self.space.half(own)
-        for s, f, signs in self.inner(*inside, (over & ~own) | (a.summed & b.summed)):
+        for s, f, signs in self.inner(first, second, (over & ~own) | (a.summed & b.summed)):
             yield s + size + 2 * half[0], f + form + 2 * half[1], signs
+
+    def _inside(self, p: Piece, head: Letter) -> Piece:
+        """What stands to the right of the head."""
+        return self._show(Piece(p.size - head.size, p.form - head.form, p.word.tail or self.empty, p.base, p.signs))
 
     def product(self, p: Piece, q: Piece) -> Iterator[Piece]:
         """Entrywise product: equal random factors square to their mean; a factor with all the axes may be the word."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ..targets import choose, load_architecture, load_operand, load_fixed, load_table, parse_regime
+from ..targets import choose, load_architecture, load_fixed, load_operand, load_table, parse_regime
 
 if TYPE_CHECKING:
     from ...theory.architecture import Architecture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from ...synthetic.store import Store
 from ...theory.architecture import Architecture
 from ...theory.parameterizations import parameterization
 from ...theory.zoo import gpt, mlp
-from ..check import Check, Settings, mutants, run_check
+from ..check import Check, Settings, expect, mutants, run_check
 from ..claims import Claim, Control
 from ..papers import Progress
 from ..results import Result
@@ -80,17 +81,20 @@ def run_all(settings: Preset, store: Store, progress: Progress) -> Iterator[tupl
         for table in TABLES:
             for optimizer in OPTIMIZERS:
                 chosen = (settings.order_one if table == "mup" else settings.vanishing)[name]
-                label = f"{name} {table} {optimizer}"
-                say = lambda text, label=label: progress(f"{label}: {text}")  # noqa: E731
+                say = partial(_say, progress, f"{name} {table} {optimizer}")
                 yield (name, table, optimizer), run_check(net, parameterization(table, net, optimizer), chosen, store=store, progress=say)
+
+
+def _say(progress: Progress, label: str, text: str) -> None:
+    progress(f"{label}: {text}")
 
 
 def altered(name: str, settings: Preset, store: Store) -> Check:
     """The negative control: muP expected, but one exponent of the table that trains is off by 1/2."""
     net, chosen = architecture(name), settings.order_one[name]
     table = parameterization("mup", net, "adam")
-    label, mutant = next((label, t) for label, t in mutants(table) if "learning_rate -1/2" in label)
-    return run_check(net, mutant, Settings(chosen.sizes, 4, (1,)), promise=table, store=store)
+    mutant = next(mutant for label, mutant in mutants(table) if "learning_rate -1/2" in label)
+    return run_check(net, mutant, Settings(chosen.sizes, 4, (1,)), promise=expect(net, table, (1,)), store=store)
 
 
 def slope_claim(name: str, rows: pd.DataFrame, control: Check) -> Claim:

@@ -25,9 +25,7 @@ GAPS = {
 }
 
 
-def draw(
-    problem: RidgeProblem, published: GapConstants, solved: pd.DataFrame, simulated: pd.DataFrame, stem: Path
-) -> tuple[Path, Path]:
+def draw(problem: RidgeProblem, published: GapConstants, solved: pd.DataFrame, simulated: pd.DataFrame, stem: Path) -> tuple[Path, Path]:
     """Six panels: the curves, their finite-size simulation, the constants, and the three gaps.
 
     Args:

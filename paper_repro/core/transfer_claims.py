@@ -39,7 +39,7 @@ class Sweep:
     def of(cls, rows: pd.DataFrame) -> Sweep:
         """From the rows of one case and parameterisation."""
         table = rows.set_index(["seed", "size.n", "hp.learning_rate"])["value"].sort_index()
-        seeds, widths, rates = (np.unique(table.index.get_level_values(level)) for level in table.index.names)
+        seeds, widths, rates = (np.unique(table.index.get_level_values(level)) for level in range(3))
         return cls(widths, rates, table.to_numpy().reshape(len(seeds), len(widths), len(rates)))
 
     @property
