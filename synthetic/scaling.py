@@ -64,8 +64,8 @@ def scale(
     Raises:
         ValueError: if a row, a constant or an operation is missing, or a size is impossible; it is named.
     """
-    if table.verdict == "infeasible":
-        raise ValueError(f"the table of `{table.target}` is infeasible ({'; '.join(table.clash)}); there is nothing to build")
+    if table.verdict in ("infeasible", "not decided"):
+        raise ValueError(f"the table of `{table.target}` is {table.verdict} ({'; '.join(table.clash)}); there is nothing to build")
     sizes, base = architecture.sizes(sizes), architecture.sizes(base or {})
     constants = constants or Constants.default(architecture, base=base)
     ratios = _ratios(table, sizes, base)

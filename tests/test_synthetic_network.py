@@ -59,7 +59,7 @@ def attention(w: dict[str, torch.Tensor], x: torch.Tensor, bias: bool, rotate, f
 
     def heads(name: str) -> torch.Tensor:
         y = torch.einsum("bti,hdi->bthd", x, w[label + name])
-        y = y + w[label + name + ".bias"] if bias else y
+        y = y + w[label + name + ".bias"] if bias and name != "key" else y
         return (rotate(y) if name != "value" else y).transpose(1, 2)
 
     mixed = F.scaled_dot_product_attention(heads("query"), heads("key"), heads("value"), is_causal=True, scale=factor)

@@ -64,8 +64,8 @@ def test_every_member_is_needed(name: str):
     for label, point in found.witnesses.items():  # without it there is a point, at which the calculus itself agrees
         there, rest = own.look(point), set(found.labels) - {label}
         rest |= {k for k in there.attained if k.startswith("norm ")}
-        assert all(s <= 0 for k in rest for s, _ in {**there.bounded, **there.attained}[k])
-        assert all(max(there.attained[k])[0] == 0 for k in rest if there.attained.get(k))
+        assert all(s <= 0 for k in rest for s, _ in {**there.bounded, **there.attained}[k] if not k.startswith("init "))
+        assert all(max(there.attained[k])[0] == 0 for k in rest if there.attained.get(k) and not k.startswith("init "))
 
 
 @pytest.mark.parametrize("name", ["large readout", "large readout, three layers", "small hidden"])
@@ -142,3 +142,12 @@ def test_a_stuck_iteration_is_repaired(monkeypatch: pytest.MonkeyPatch):
     real = Solver._from_below
     monkeypatch.setattr(Solver, "_from_below", lambda self, depth: (real(self, depth)[0], ["update W1"]))
     assert Solver(Net(mlp(), Regime(n=1)), find_desiderata("mup"), {}, Pruning()).solve().verdict == "unique"
+
+
+def test_the_order_is_raised_until_nothing_changes():
+    # without updates of updates a readout at its kernel size and features that move look compatible
+    net = Net(mlp(), Regime(n=1))
+    own = Solver(net, find_desiderata("mup"), {}, Pruning(order=1))
+    solution, usual = own.solve(), Solver(net, find_desiderata("mup"), {}, Pruning()).solve()
+    assert own.pruning.order >= 2 or solution.stats["checked order"] == 2
+    assert solution.verdict == "unique" and solution.point == usual.point and usual.stats["checked order"] == 3

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .solve import Solver
 
 ZERO, RICH = Fraction(0), Fraction(1)
-SMALL = 24  # nodes of a network whose smaller terms are looked at as well
+SMALL = 16  # nodes of a network whose smaller terms are looked at as well
 Entry = tuple[str, Row, Fraction]  # (label, row, multiplier): row <= 0 in this leaf
 Leaf = tuple[Entry, ...]
 Point = dict[str, Fraction]
@@ -88,7 +88,8 @@ def _valid(certificate: Certificate, proof: Proof, chosen: Mapping[str, Row]) ->
     for term, larger, leaf in proof.dominated:
         difference = [a - b for a, b in zip(term, larger, strict=True)]
         rest = [a - b for a, b in zip(difference, _mix(leaf), strict=True)] if leaf else difference
-        if larger not in cases or any(rest[1:]) or rest[0] > 0 or not _allowed(certificate, leaf, chosen):
+        known = larger in cases and larger in certificate.bounds[label] and _allowed(certificate, leaf, chosen)
+        if not known or any(rest[1:]) or rest[0] > 0:
             return False
     treated = cases.keys() | {term for term, _, _ in proof.dominated}
     if label in chosen or not treated >= set(certificate.terms[label]):
@@ -230,9 +231,9 @@ class _Decision:
             if label in needed:
                 try:
                     found = self.decide([k for k in needed if k != label])
-                except _OutOfBudget:
-                    self.budget = [max(self.budget[0], 300), max(self.budget[1], 10)]  # enough to decide once more
-                    break
+                except _OutOfBudget:  # keep it, without a witness
+                    self.budget = [max(b, enough) for b, enough in zip(self.budget, (300, 10), strict=True)]  # to decide once more
+                    continue
                 if isinstance(found, dict):
                     witnesses[label] = found
                 else:
@@ -272,10 +273,17 @@ class _Decision:
         self._learn(found)
         active = {*labels, *self.norms}
         held = all(s <= 0 for name, terms in found.bounded.items() if name in active for s, _ in terms)
-        held = held and all(max((s for s, _ in terms), default=0) == 0 for name, terms in found.attained.items() if name in active)
+        held = held and all(self._attains(name, terms, point) for name, terms in found.attained.items() if name in active)
         if not held and self.stats()["terms"] == before:
             raise _OutOfBudget  # what is wrong there was pruned
         return held
+
+    def _attains(self, label: str, terms: Sequence[tuple[int, int]], point: Point) -> bool:
+        """Whether a relation is attained; of ``init`` also in its weaker sense, not relative to a small input."""
+        if max((s for s, _ in terms), default=0) == 0:
+            return True
+        rows = self.bounds(label) if label.startswith("init ") else []
+        return bool(rows) and (np.array(rows, np.int64) @ vector(self.solver, point)).max() == 0
 
     def _keep(self, rows: dict[Row, None], terms: Sequence[tuple[int, int]]) -> None:
         floor = min(0, max((s for s, _ in terms), default=0)) - self.solver.space.unit
@@ -302,7 +310,8 @@ class _Search:
         self.matrix = np.array([row for _, row in self.facts], np.int64).reshape(-1, self.size + 1)
         self.listed = {k: list(rows) for k, rows in self.groups.items()}
         self.arrays = {k: np.array(rows, np.int64) for k, rows in self.listed.items()}
-        self.favoured = {k: next(iter(rows)) for k, rows in self.groups.items()}
+        self.bounds = {k: set(decision.bounds(k)) & rows.keys() for k, rows in self.groups.items()}
+        self.favoured = {k: next(row for row in rows if row in self.bounds[k]) for k, rows in self.groups.items() if self.bounds[k]}
 
     def explore(self, chosen: dict[str, Row]) -> Proof | Point:
         """A proof that nothing is left with these terms zero, or a point at which all relations met so far hold."""
@@ -310,8 +319,9 @@ class _Search:
         if not isinstance(found, dict):
             return found
         values = {k: self._values(k, found) for k in self.groups}
-        self.favoured.update({k: self.listed[k][int(v.argmax())] for k, v in values.items()})
-        unmet = {k for k, v in values.items() if v.max() < 0}
+        for k in self.favoured:  # the largest that is bounded
+            self.favoured[k] = max((int(a), row) for a, row in zip(values[k], self.listed[k], strict=True) if row in self.bounds[k])[1]
+        unmet = {k for k, v in values.items() if not (v == 0).any()}
         if not unmet:
             return found
         classes = {k: self._classes(k, values[k]) for k in self.groups if k not in chosen}
@@ -344,6 +354,8 @@ class _Search:
         for i in np.argsort(-values, kind="stable"):
             row = self.listed[label][i]
             for larger, form in at.items():
+                if larger not in self.bounds[label]:
+                    continue
                 constant, *direction = (forms[i] - form).tolist()
                 divisor = gcd(*direction)
                 if not divisor:

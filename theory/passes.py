@@ -41,6 +41,7 @@ class Run:
         return Piece(0, 0, self.algebra.empty, self.bases.setdefault(base, len(self.bases)))
 
     def run(self, *, backward: bool = True) -> Report:
+        """All steps: forward, backward, and the updates of the next step."""
         updates: list[list[Update]] = [[] for _ in self.weights]
         order = self.pruning.order
         steps = order + 1 if self.pruning.steps is None else self.pruning.steps + 1

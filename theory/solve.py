@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .clash import Certificate
 
 ZERO = Fraction(0)
+LAST = 4  # the highest order at which is solved
+UNSETTLED = "the table changes with every order: changes need ever more updates (log n steps, behind a finite bottleneck) to be felt"
 CAP, LARGE = 8, 30  # pieces per tensor, when the next order is looked at in a network with so many nodes
 
 
@@ -120,6 +122,7 @@ class Solver:
 
     # -- one step
     def evaluate(self, point: Mapping[str, Fraction], pruning: Pruning) -> tuple[Report, Relations, dict[str, Fraction]]:
+        """Propagate at a point and collect its relations; the point comes back with what its norms divide by."""
         key = tuple(sorted(point.items())), replace(pruning, follow=True)
         if self._last is None or self._last[0] != key:
             report = self.net.propagate(point, pruning, backward=False)
@@ -207,6 +210,7 @@ class Solver:
         return [tuple([-unit, *(sign * int(i == j) for j in range(count))]) for i in range(count) for sign in (1, -1)]
 
     def point_of(self, reduced: Reduction, free: Sequence[int], values: Sequence[Fraction]) -> dict[str, Fraction]:
+        """The point with these values of the free variables."""
         known = dict(zip(free, values, strict=True))
         point = {}
         for j, name in enumerate(self.space.unknowns, 1):
@@ -277,19 +281,19 @@ class Solver:
                 continue
             elif self._stays(solution.point, raised):
                 return replace(solution, stats=solution.stats | raised)
+            elif self.pruning.order >= LAST:
+                return replace(solution, verdict="not decided", clash=(UNSETTLED,), stats=solution.stats | raised)
             else:
                 self.pruning = replace(self.pruning, order=self.pruning.order + 1)
             point, unmet = self.settle(self.pruning, point)
         return Solution(point, "not decided", clash=tuple(unmet), stats=raised)
 
-    def _stays(self, point: Mapping[str, Fraction], raised: dict[str, int], last: int = 4) -> bool:
+    def _stays(self, point: Mapping[str, Fraction], raised: dict[str, int]) -> bool:
         """Whether products of one more update change nothing: the relations still hold at this point.
 
         In a large network only the largest pieces are followed; how many were not is written to ``raised``.
         """
         order = self.pruning.order + 1
-        if order > last:
-            return True
         cap = CAP if len(self.net.sites) >= LARGE and self.pruning.cap is None else self.pruning.cap
         report = self.net.propagate(point, replace(self.pruning, order=order, cap=cap), backward=False)
         found = relations(self.net, report, self.names)

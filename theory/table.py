@@ -86,7 +86,7 @@ class ExponentTable:
     """A parameterisation: how every weight's initialisation, multiplier and optimizer settings scale.
 
     ``verdict`` is ``unique`` (modulo symmetry), ``family`` (``free`` names the directions), ``infeasible``
-    (``clash`` names the relations that contradict each other) or ``given`` (not derived).
+    (``clash`` names the relations that contradict each other), ``not decided`` (``clash`` says why) or ``given`` (not derived).
     """
 
     target: str
