@@ -76,9 +76,9 @@ def _initial_equations(solver: Solver, exact: Mapping[str, Fraction]) -> list[Ro
             alone = {j for form in rests for j, _ in form} - {0} <= {1 + net.space.index[name]}
             if len(rests) != 1 or not alone:
                 rest.append(label)
-            elif any(form := dict(next(iter(rests)))):
+            elif only := next(iter(rests)):
                 equations.append(solver.row(found.attained[label][0][1]))
-                reduced = extend(reduced, form)
+                reduced = extend(reduced, dict(only))
         if len(rest) == len(labels):
             break
         labels = rest
