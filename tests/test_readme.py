@@ -1,0 +1,34 @@
+"""The README's code runs and prints what the README says."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_twenty_lines_print_what_they_say():
+    text = README.read_text(encoding="utf-8")
+    code, shown = (re.search(rf"```{kind}\n(.*?)```", text, re.S) for kind in ("python", "text"))
+    assert code is not None and shown is not None
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code[1], {})
+    derived, counts = (part.rsplit("\nverdict\n", 1) for part in (printed.getvalue(), shown[1]))
+    assert derived[0] == counts[0]  # the table and the classification, to the letter
+    assert "misses" not in derived[1] and "diverged" not in derived[1]
+
+
+def test_the_table_is_the_one_derived():
+    from widelimit.theory import derive, find_architecture
+    from widelimit.theory.printing import as_markdown
+
+    assert as_markdown(derive(find_architecture("gpt"), "adamw")) in README.read_text(encoding="utf-8")
+
+
+def test_the_figure_is_there():
+    names = re.findall(r"!\[.*?\]\((.*?)\)", README.read_text(encoding="utf-8"))
+    assert names and all((README.parent / name).is_file() for name in names)
