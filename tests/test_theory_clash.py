@@ -145,9 +145,14 @@ def test_a_stuck_iteration_is_repaired(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_order_is_raised_until_nothing_changes():
-    # without updates of updates a readout at its kernel size and features that move look compatible
-    net = Net(mlp(), Regime(n=1))
-    own = Solver(net, find_desiderata("mup"), {}, Pruning(order=1))
-    solution, usual = own.solve(), Solver(net, find_desiderata("mup"), {}, Pruning()).solve()
-    assert own.pruning.order >= 2 or solution.stats["checked order"] == 2
-    assert solution.verdict == "unique" and solution.point == usual.point and usual.stats["checked order"] == 3
+    # behind a zero readout the hidden weights have no gradient before the readout has moved: no terms at order one
+    g = Graph("zero", [Axis("n")])
+    g.dims(x=8, a="n", b="n", y=3)
+    h = g.map("relu", g.dense("W2", g.map("relu", g.dense("W1", g.input("x"), "a")), "b"))
+    net = Net(g.build(g.dense("W3", h, "y", init="zero")), Regime(n=1))
+    found = []
+    for order in (1, 2, 3):
+        own = Solver(net, find_desiderata("mup"), {}, Pruning(order=order))
+        found.append(own.solve())
+        assert own.pruning.order == max(order, 2) and found[-1].stats["checked order"] == own.pruning.order + 1
+    assert {s.verdict for s in found} == {"unique"} and found[0].point == found[1].point == found[2].point

@@ -163,7 +163,7 @@ class Clash:
     stats: dict[str, int] = field(default_factory=dict)
 
 
-def find_clash(solver: Solver, *, programs: int = 3000, evaluations: int = 60) -> Clash:
+def find_clash(solver: Solver, *, programs: int = 600, evaluations: int = 60) -> Clash:
     """Decide whether all relations can hold together: a point at which they do, or a smallest set that cannot.
 
     Args:
@@ -202,6 +202,7 @@ class _Decision:
                 if isinstance(found, dict):
                     return Clash(found, stats=self.stats())
                 needed, witnesses = self._filter(_used(found))
+                self.budget = [max(left, enough) for left, enough in zip(self.budget, (200, 10), strict=True)]  # to decide once more
                 for point in witnesses.values():  # terms that could be zero there: a choice that is missing proves nothing
                     self._enrich(point)
                 found = self.decide(needed)
@@ -232,7 +233,6 @@ class _Decision:
                 try:
                     found = self.decide([k for k in needed if k != label])
                 except _OutOfBudget:  # keep it, without a witness
-                    self.budget = [max(b, enough) for b, enough in zip(self.budget, (300, 10), strict=True)]  # to decide once more
                     continue
                 if isinstance(found, dict):
                     witnesses[label] = found

@@ -48,7 +48,7 @@ def _verdict(table: ExponentTable) -> list[str]:
     if table.free:
         lines.append(f"free: {', '.join(table.free)}")
     if table.clash:
-        lines.append("because:" if table.verdict == "not decided" else "these cannot hold together with stability:")
+        lines.append("because:" if table.verdict == "not decided" else "these cannot hold together:")
         lines += [f"  {label}" for label in table.clash]
     return lines
 

@@ -265,7 +265,14 @@ class Solver:
             if not unmet:
                 break
         raised: dict[str, int] = {}
-        for _ in range(6):
+        for _ in range(8):
+            empty = tuple(k for k, rows in self.pool.attained.items() if not rows)
+            if empty and self.pruning.order >= LAST:
+                return Solution(point, "infeasible", clash=empty, stats=raised)  # nothing there could be Theta(1)
+            if empty:  # the order may have cut its terms
+                self.pruning = replace(self.pruning, order=self.pruning.order + 1)
+                point, unmet = self._from_below(1)
+                continue
             if unmet:
                 found = find_clash(self)
                 if found.point is None:
