@@ -129,7 +129,8 @@ def run_check(
     say(f"deriving the exponents of {architecture.name}")
     promise = promise or expect(architecture, _promise(architecture, table), settings.steps)
     if promise.kind == FEATURES:
-        rate = rate or (0.5 if find_optimizer(table.optimizer).degree else 0.02)
+        gradient = 0.2 if _reads_tokens(architecture) else 0.5  # the loss falls steadily at every size
+        rate = rate or (gradient if find_optimizer(table.optimizer).degree else 0.02)
     else:
         sizes = tuple(s for s in sizes if s >= 256) if default_sizes else sizes
         rate = rate or _vanishing_rate(architecture, table, task, axis, max(sizes))
