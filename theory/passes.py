@@ -204,7 +204,7 @@ class Run:
                     peak = peaks[kind]
                     peaks[kind] = q.size if peak is None or q.size > peak else peak
                     notes[kind].append((q.size, q.form, total))
-                if kind and not left.order + right.order:  # the update of the initial gradient is there first
+                if kind:
                     self._incoherent(site.node, "dW dx", backward, u.size + p.size + room // 2)
         return out
 
