@@ -7,10 +7,11 @@ from functools import cache
 import pytest
 from widelimit.theory import passes
 from widelimit.theory.architecture import Architecture
-from widelimit.theory.clash import Branch, Certificate, _Decision, find_clash, recheck
+from widelimit.theory.clash import _Decision, find_clash
 from widelimit.theory.desiderata import find_desiderata, relations
 from widelimit.theory.graph import Graph
 from widelimit.theory.propagate import Net, Pruning
+from widelimit.theory.refutation import Branch, Certificate, recheck
 from widelimit.theory.scales import Axis, Powers, Regime
 from widelimit.theory.solve import Solution, Solver
 from widelimit.theory.zoo import mlp, resmlp

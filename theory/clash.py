@@ -18,6 +18,7 @@ import numpy as np
 
 from .certify import vector
 from .linear import Reduction, Row, extend, maximise, solve_equations
+from .refutation import Branch, Certificate, Entry, Leaf, Proof, entries, minus, mix, used
 
 if TYPE_CHECKING:
     from .desiderata import Relations
@@ -25,123 +26,7 @@ if TYPE_CHECKING:
 
 ZERO, RICH = Fraction(0), Fraction(1)
 SMALL = 16  # nodes of a network whose smaller terms are looked at as well
-Entry = tuple[str, Row, Fraction]  # (label, row, multiplier): row <= 0 in this leaf
-Leaf = tuple[Entry, ...]
 Point = dict[str, Fraction]
-
-
-@dataclass(frozen=True)
-class Branch:
-    """One term of a relation is zero: a proof for each; a dominated term needs none, since a larger one is then zero too.
-
-    ``dominated``: (term, larger term, rows with multipliers such that ``term - larger`` is at most their sum).
-    """
-
-    label: str
-    cases: tuple[tuple[Row, Proof], ...]
-    dominated: tuple[tuple[Row, Row, Leaf], ...] = ()
-
-
-Proof = Leaf | Branch
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """A refutation: every way to make one term of each relation zero ends in a leaf that adds up to ``positive <= 0``.
-
-    Args:
-        terms: for every relation that is branched over, the rows of which one must be zero.
-        proof: the tree; a leaf has rows (<= 0) with multipliers, among them minus the terms that were chosen to be zero.
-        bounds: terms that are at most zero in any case (of ``init`` not those relative to a small input).
-        given: equations that the user imposed.
-    """
-
-    terms: Mapping[str, tuple[Row, ...]]
-    proof: Proof
-    bounds: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
-    given: tuple[Row, ...] = ()
-
-    @property
-    def leaves(self) -> tuple[Leaf, ...]:
-        return tuple(_leaves(self.proof))
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The relations that it uses."""
-        return tuple(_used(self.proof))
-
-
-def recheck(certificate: Certificate) -> bool:
-    """Verify a refutation in exact arithmetic, from nothing but its rows.
-
-    Every leaf must add up to a positive constant with multipliers >= 0 of equations given, bounds, and choices made on the
-    way to it; every branch must treat each of its terms.
-    """
-    return _valid(certificate, certificate.proof, {})
-
-
-def _valid(certificate: Certificate, proof: Proof, chosen: Mapping[str, Row]) -> bool:
-    if not isinstance(proof, Branch):
-        mix = _mix(proof)
-        return _allowed(certificate, proof, chosen) and not any(mix[1:]) and mix[0] > 0
-    cases, label = dict(proof.cases), proof.label
-    for term, larger, leaf in proof.dominated:
-        difference = [a - b for a, b in zip(term, larger, strict=True)]
-        rest = [a - b for a, b in zip(difference, _mix(leaf), strict=True)] if leaf else difference
-        known = larger in cases and larger in certificate.bounds[label] and _allowed(certificate, leaf, chosen)
-        if not known or any(rest[1:]) or rest[0] > 0:
-            return False
-    treated = cases.keys() | {term for term, _, _ in proof.dominated}
-    if label in chosen or not treated >= set(certificate.terms[label]):
-        return False
-    return all(_valid(certificate, below, {**chosen, label: row}) for row, below in proof.cases)
-
-
-def _allowed(certificate: Certificate, leaf: Leaf, chosen: Mapping[str, Row]) -> bool:
-    """Whether the rows of a leaf are known to be at most zero, and their multipliers at least zero."""
-    for label, row, multiplier in leaf:
-        if label.startswith("given "):
-            known = row in certificate.given or _minus(row) in certificate.given
-        else:
-            known = label.startswith("stable ") or row in certificate.bounds.get(label, ()) or chosen.get(label) in (row, _minus(row))
-        if multiplier < 0 or not known:
-            return False
-    return True
-
-
-def _leaves(proof: Proof) -> Iterator[Leaf]:
-    if not isinstance(proof, Branch):
-        yield proof
-        return
-    for _, below in proof.cases:
-        yield from _leaves(below)
-
-
-def _entries(proof: Proof) -> Iterator[Entry]:
-    """All rows that a proof uses."""
-    if not isinstance(proof, Branch):
-        yield from proof
-        return
-    for _, below in proof.cases:
-        yield from _entries(below)
-    for _, _, leaf in proof.dominated:
-        yield from leaf
-
-
-def _used(proof: Proof) -> list[str]:
-    """Labels of the relations that a proof uses, without definitions and what was given."""
-    labels = dict.fromkeys(label for label, _, _ in _entries(proof))
-    return [label for label in labels if not label.startswith(("given ", "norm "))]
-
-
-def _minus(row: Row) -> Row:
-    return tuple(-a for a in row)
-
-
-def _mix(leaf: Leaf) -> list[Fraction]:
-    """The combination of the rows of a leaf."""
-    columns = zip(*(row for _, row, _ in leaf), strict=True)
-    return [sum((m * a for (_, _, m), a in zip(leaf, column, strict=True) if a), ZERO) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -201,7 +86,7 @@ class _Decision:
                 found = self.decide([*self.bounded, *self.attained])
                 if isinstance(found, dict):
                     return Clash(found, stats=self.stats())
-                needed, witnesses = self._filter(_used(found))
+                needed, witnesses = self._filter(used(found))
                 self.budget = [max(left, enough) for left, enough in zip(self.budget, (200, 10), strict=True)]  # to decide once more
                 for point in witnesses.values():  # terms that could be zero there: a choice that is missing proves nothing
                     self._enrich(point)
@@ -237,11 +122,11 @@ class _Decision:
                 if isinstance(found, dict):
                     witnesses[label] = found
                 else:
-                    needed = _used(found)
+                    needed = used(found)
         return needed, {label: point for label, point in witnesses.items() if label in needed}
 
     def _certificate(self, proof: Proof) -> Certificate:
-        labels = dict.fromkeys(label for label, _, _ in _entries(proof)) | dict.fromkeys(_branched(proof))
+        labels = dict.fromkeys(label for label, _, _ in entries(proof)) | dict.fromkeys(_branched(proof))
         used = [k for k in labels if k in self.attained]
         terms, bounds = {k: tuple(self.attained[k]) for k in used}, {k: tuple(self.bounds(k)) for k in used}
         return Certificate(terms, proof, bounds, tuple(self.given.values()))
@@ -331,8 +216,8 @@ class _Search:
             below = self.explore({**chosen, label: row})
             if isinstance(below, dict):
                 return below
-            choice = _minus(row)
-            if not any(k == label and r == choice for k, r, _ in _entries(below)):
+            choice = minus(row)
+            if not any(k == label and r == choice for k, r, _ in entries(below)):
                 return below  # the choice plays no part in the contradiction
             proofs[row] = below
         equations = [*self.decision.given.items(), *chosen.items()]
@@ -374,9 +259,9 @@ class _Search:
     def _difference(self, row: Row, larger: Row, fact: tuple[int, Fraction] | None, equations: Sequence[tuple[str, Row]]) -> Leaf:
         entries = [] if fact is None else [(*self.facts[fact[0]], fact[1])]
         difference = [a - b for a, b in zip(row, larger, strict=True)]
-        rest = [a - b for a, b in zip(difference, _mix(tuple(entries)), strict=True)] if entries else difference
+        rest = [a - b for a, b in zip(difference, mix(tuple(entries)), strict=True)] if entries else difference
         shares = _shares(rest, equations)
-        signed = ((label, r if a > 0 else _minus(r), abs(a)) for (label, r), a in zip(equations, shares, strict=True) if a)
+        signed = ((label, r if a > 0 else minus(r), abs(a)) for (label, r), a in zip(equations, shares, strict=True) if a)
         return tuple([*entries, *signed])
 
     def _values(self, label: str, point: Point) -> np.ndarray:
@@ -426,9 +311,9 @@ class _Search:
 
     def _leaf(self, entries: list[Entry], equations: Sequence[tuple[str, Row]], sign: int) -> Leaf:
         """The contradiction in rows as they were met: what the bounds leave over is a combination of the equations."""
-        shares = _shares(_mix(tuple(entries)), equations)
+        shares = _shares(mix(tuple(entries)), equations)
         entries = entries + [(label, row, -a) for (label, row), a in zip(equations, shares, strict=True)]
-        signed = [(label, row if sign * m > 0 else _minus(row), abs(m)) for label, row, m in entries if m]
+        signed = [(label, row if sign * m > 0 else minus(row), abs(m)) for label, row, m in entries if m]
         return tuple(signed)
 
 

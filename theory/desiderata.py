@@ -57,7 +57,6 @@ class Relations:
 
     bounded: dict[str, list[Term]] = field(default_factory=dict)
     attained: dict[str, list[Term]] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
 
 
 def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
@@ -72,7 +71,6 @@ def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
     if "kernel" in names:
         _initial(net, report, found, outputs=True)
         _kernel(net, report, found)
-    found.missing = [label for label, terms in found.attained.items() if not terms]
     return found
 
 

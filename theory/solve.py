@@ -15,7 +15,7 @@ from .linear import Reduction, Row, extend, maximise, solve_equations
 from .propagate import Net, Pruning, Report
 
 if TYPE_CHECKING:
-    from .clash import Certificate
+    from .refutation import Certificate
 
 ZERO = Fraction(0)
 LAST = 4  # the highest order at which is solved
