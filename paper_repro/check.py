@@ -11,21 +11,18 @@ from ..theory.architecture import Architecture
 from ..theory.classification import classify
 from ..theory.derivation import derive
 from ..theory.observables import Observable
-from ..theory.optimizers import find_optimizer
 from ..theory.prediction import Prediction, predict, predict_linear
 from ..theory.scales import Powers
 from ..theory.table import ExponentTable, differences
+from .conditions import Conditions, reads_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..synthetic.store import Store
-    from ..synthetic.tasks import Task
 
-TOKENS = 16  # far fewer samples than the smallest width: the rank of an update stays fixed while the width grows
 ROUNDS = (1, 2, 3, 10)
 FEATURES = "feature learning"
-LIMIT = 0.01  # largest relative change where a table is not stable
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Settings:
         sizes: of the axis.
         seeds: networks of each size.
         steps: updates after which terms are measured.
-        learning_rate: base rate; None: of order one for a stable table, else so small that nothing changes by 1 %.
+        learning_rate: base rate; None: of order one for a stable table, else so small that nothing changes by 1 % (see `conditions`).
         axis: the size that grows; by default the first that grows.
     """
 
@@ -89,7 +86,7 @@ def check(
         seeds: networks of each size; by default 8, or 4 for token inputs.
         progress: called with a line of text.
     """
-    tokens = _reads_tokens(architecture)
+    tokens = reads_tokens(architecture)
     chosen = tuple(sizes) or ((64, 128, 256, 512) if tokens else (64, 128, 256, 512, 1024))
     rounds = tuple(dict.fromkeys([step for step in ROUNDS if step < steps] + [steps]))
     settings = Settings(chosen, seeds or (4 if tokens else 8), rounds)
@@ -125,27 +122,29 @@ def run_check(
     axis = settings.axis or next(a.name for a in architecture.axes if a.power)
     if len(set(settings.sizes)) < 2:
         raise ValueError(f"sizes `{', '.join(map(str, settings.sizes))}` of axis `{axis}`: a slope needs at least two different ones")
-    task, sizes, rate = check_task(architecture), settings.sizes, settings.learning_rate
+    sizes, rate = settings.sizes, settings.learning_rate
     say(f"deriving the exponents of {architecture.name}")
     promise = promise or expect(architecture, _promise(architecture, table), settings.steps)
-    if promise.kind == FEATURES:
-        gradient = 0.2 if _reads_tokens(architecture) else 0.5  # the loss falls steadily at every size
-        rate = rate or (gradient if find_optimizer(table.optimizer).degree else 0.02)
-    else:
-        sizes = tuple(s for s in sizes if s >= 256) if default_sizes else sizes
-        rate = rate or _vanishing_rate(architecture, table, task, axis, max(sizes))
+    if promise.kind != FEATURES and default_sizes:
+        sizes = tuple(s for s in sizes if s >= 256)
+    conditions = Conditions.of(architecture, table, axis, sizes)
+    if rate is None and promise.kind == FEATURES:
+        rate = conditions.steady_rate(sizes, max(promise.predictions))
+    rate = rate or conditions.vanishing_rate(max(sizes))
     predictions = promise.predictions
 
-    def measure() -> pd.DataFrame:
-        return _measure(architecture, table, task, axis, sizes, range(settings.seeds), tuple(predictions), rate, say)
+    def measured() -> pd.DataFrame:
+        return conditions.measure(sizes, range(settings.seeds), tuple(predictions), rate, say)
 
     if store is None:
-        frame = measure()
+        frame = measured()
     else:
         settled = replace(settings, sizes=sizes, learning_rate=rate, steps=tuple(predictions), axis=axis)
-        key = {"kind": "coordinate check", "schema": 1, "task": task.digest, "architecture": architecture.as_data()}
+        key = {"kind": "coordinate check", "schema": 2, "task": conditions.task.digest, "architecture": architecture.as_data()}
         columns = {r["weight"]: r for r in table.as_json()["rows"]}
-        frame = store.get_or_make({**key, "table": columns, "optimizer": table.optimizer, "settings": asdict(settled)}, measure)
+        frame = store.get_or_make(
+            {**key, "base": conditions.base, "table": columns, "optimizer": table.optimizer, "settings": asdict(settled)}, measured
+        )
     return Check(frame, compare(architecture, frame, axis, predictions), promise.kind, rate)
 
 
@@ -169,40 +168,11 @@ def mutants(table: ExponentTable) -> Iterator[tuple[str, ExponentTable]]:
     """The table with one weight's learning-rate or init exponent moved by 1/2 either way, for every weight."""
     axis = "scale" if table.regime and len(table.regime.grown) > 1 else next(iter(table.rows[-1].shape.inn))
     for row in table.rows:
-        columns = ["learning_rate"] if row.zero_init or not row.shape.inn else ["learning_rate", "init_std"]
+        columns = ["learning_rate"] if row.zero_init else ["learning_rate", "init_std"]
         for column in columns if row.trained else ():
             for half in (Fraction(1, 2), Fraction(-1, 2)):
                 moved = getattr(row, column) * Powers({axis: half})
                 yield f"{row.weight} {column} {'+' if half > 0 else ''}{half}", table.changed(row.weight, **{column: moved})
-
-
-def _measure(
-    architecture: Architecture, table: ExponentTable, task: Task, axis: str, sizes: Sequence[int], seeds: Sequence[int],
-    steps: tuple[int, ...], rate: float, say: Callable[[str], None],
-) -> pd.DataFrame:  # fmt: skip
-    from ..synthetic.coordinates import coordinate_check
-
-    batch = max(1, TOKENS // (task.targets.shape[1] if task.loss == "cross-entropy" and task.targets.ndim > 1 else 1))
-    return coordinate_check(
-        architecture, table, task=task, axis=axis, sizes=sizes, seeds=tuple(seeds), steps=steps, learning_rate=rate, batch=batch,
-        progress=lambda label, done, total: say(f"{label} ({done}/{total})"),
-    )  # fmt: skip
-
-
-def _vanishing_rate(architecture: Architecture, table: ExponentTable, task: Task, axis: str, size: int) -> float:
-    """A rate at which the largest relative change of any weight's output after one update is a tenth of the limit."""
-    rate = 1e-6
-    frame = _measure(architecture, table, task, axis, [size], [0], (1,), rate, lambda text: None)
-    found = {(w, t): v for w, t, s, v in frame[["weight", "term", "step", "value"]].itertuples(index=False) if s == 1}
-    ratios = [0.0]
-    for (weight, term), value in found.items():
-        if term in ("gradient", "loss"):
-            continue
-        observable = Observable.parse(term)
-        before = found.get((weight, str(Observable(observable.node, "W0 x0", observable.backward))), 0.0)
-        if observable.kind != "W0 x0" and before:
-            ratios.append(value / before)
-    return rate * 0.1 * LIMIT / max(max(ratios), 1e-300)
 
 
 def compare(
@@ -226,18 +196,3 @@ def compare(
         rows.loc[pair & (rows["verdict"] == "agrees"), "verdict"] = "crossover"
         parts.append(rows)
     return pd.concat(parts, ignore_index=True)
-
-
-def _reads_tokens(architecture: Architecture) -> bool:
-    return any(node.kind == "token" for node in architecture.inputs)
-
-
-def check_task(architecture: Architecture) -> Task:
-    """Few samples of few tokens, so that the number of samples stays far below the width."""
-    from ..synthetic import tasks
-
-    if not _reads_tokens(architecture):
-        return tasks.default_task(architecture)
-    node = architecture.inputs[0]
-    vocab = architecture.dims[node.dims[-1]].size(architecture.base)
-    return tasks.markov(vocab=vocab, positions=4, samples=64, seed=0)

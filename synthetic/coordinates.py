@@ -13,6 +13,7 @@ from ..theory.architecture import Architecture
 from ..theory.constants import Constants
 from ..theory.table import ExponentTable
 from .building import build
+from .network import Network
 from .optimizers import Update, make_update
 from .probes import Probe, Sizes
 from .tasks import Task, batch_index
@@ -73,16 +74,20 @@ def coordinate_check(
     for done, size in enumerate(sizes):
         complete = architecture.sizes({**(fixed or {}), axis: size})
         built = build(architecture, table, constants, sizes=complete, base=base, seeds=seeds, dtype=dtype, device=device)
-        samples = torch.as_tensor(batch_index(0, 1, task.train, batch)[0], device=device)
-        inputs, targets = load_task(task, device, dtype)
-        built.network.check_inputs(inputs)
-        probe = Probe(built.network, inputs[samples], targets[samples], task.loss)
-        measured = _train(probe, make_update(table.optimizer, built.groups), steps)
+        measured = _train(_probe(built.network, task, batch, dtype, device), make_update(table.optimizer, built.groups), steps)
         columns = {f"size.{a}": s for a, s in complete.items()} | {"hp.learning_rate": constants.learning_rate}
         frames.append(_frame(measured, built.seeds, columns, f"{architecture.name}/{task.name}"))
         if progress is not None:
             progress(f"{architecture.name} {axis}={size}", done + 1, len(sizes))
     return pd.concat(frames, ignore_index=True)
+
+
+def _probe(network: Network, task: Task, batch: int, dtype: torch.dtype, device: torch.device | str) -> Probe:
+    """The probe on the first training batch."""
+    samples = torch.as_tensor(batch_index(0, 1, task.train, batch)[0], device=device)
+    inputs, targets = load_task(task, device, dtype)
+    network.check_inputs(inputs)
+    return Probe(network, inputs[samples], targets[samples], task.loss)
 
 
 def _train(probe: Probe, update: Update, steps: Sequence[int]) -> dict[int, Sizes]:

@@ -128,6 +128,12 @@ def gaussian_moments(problem: RidgeProblem, weights: Array, teachers: int) -> tu
     return second, cross
 
 
+COLUMNS = (
+    *("source", "case", "config", "seed", "step", "weight", "term", "value", "predicted"),
+    *("size.d", "size.width", "hp.ridge", "diverged_at"),
+)
+
+
 def measure(
     problem: RidgeProblem,
     *,
@@ -167,28 +173,5 @@ def measure(
             rows += [(seed, width, *point) for point in points]
     frame = pd.DataFrame(rows, columns=["seed", "size.width", "term", "hp.ridge", "value", "predicted"])
     settings = f"psi1={problem.data_ratio:g} noise={problem.noise:g} {problem.activation}/{problem.target}"
-    constant = {
-        "source": "simulation",
-        "case": CASE,
-        "config": settings,
-        "step": 0,
-        "weight": "",
-        "size.d": dimension,
-        "diverged_at": np.nan,
-    }
-    order = [
-        "source",
-        "case",
-        "config",
-        "seed",
-        "step",
-        "weight",
-        "term",
-        "value",
-        "predicted",
-        "size.d",
-        "size.width",
-        "hp.ridge",
-        "diverged_at",
-    ]
-    return frame.assign(**constant)[order].astype({"size.width": float, "size.d": int})
+    constant = dict(source="simulation", case=CASE, config=settings, step=0, weight="", diverged_at=np.nan) | {"size.d": dimension}
+    return frame.assign(**constant)[list(COLUMNS)].astype({"size.width": float, "size.d": int})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from widelimit.paper_repro.check import Settings, check, check_task, expect, mutants, run_check
+from widelimit.paper_repro.check import Settings, check, expect, mutants, run_check
+from widelimit.paper_repro.conditions import check_task
 from widelimit.theory.parameterizations import parameterization
 from widelimit.theory.table import ExponentTable
 from widelimit.theory.zoo import gpt, mlp

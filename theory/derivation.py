@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .architecture import Architecture
+from .closed_form import find_closed_form
 from .desiderata import find_desiderata
 from .optimizers import Optimizer, find_optimizer
 from .propagate import Net, Pruning, Report
@@ -32,6 +33,7 @@ def derive(
     gauge: str = "multiplier-free",
     alignment: str = "words",
     fixed: ExponentTable | Fixed | None = None,
+    closed_form: bool = False,
     pruning: Pruning = Pruning(),
 ) -> ExponentTable:
     """Derive how every weight must scale.
@@ -45,6 +47,7 @@ def derive(
         gauge: how the freedom between multiplier and weight is used.
         alignment: ``words`` (derived), or Everett et al.'s exponents ``full`` or ``none`` in place of it.
         fixed: initialisations and multipliers that are given: a table, or ``{weight: {column: Powers}}``.
+        closed_form: under a regime that ties axes, look for powers of each axis as well (see `theory.closed_form`).
         pruning: the order and the cuts of the calculus.
 
     Returns:
@@ -57,6 +60,11 @@ def derive(
     if alignment not in ALIGNMENTS:
         raise ValueError(f"unknown alignment `{alignment}`; choose from {', '.join(ALIGNMENTS)}")
     given = _given(architecture, fixed, how)
+
+    def solve(one: Regime, key: str) -> ExponentTable:
+        case = _Case(architecture, how, names, one, key, alignment)
+        return case.table(case.solve(given, pruning), desiderata, given)
+
     if regime is not None:
         regime.check([axis.name for axis in architecture.axes], architecture.name)
         alone = next(iter(regime.grown)) if len(regime.grown) == 1 else ""
@@ -64,13 +72,11 @@ def derive(
     else:
         grown = [axis for axis in architecture.axes if axis.power]
         regimes = {axis.name: _alone(architecture, axis) for axis in grown}
-    tables = []
-    for key, one in regimes.items():
-        case = _Case(architecture, how, names, one, key, alignment)
-        tables.append(case.table(case.solve(given, pruning), desiderata, given))
-    table = tables[0]
-    for other in tables[1:]:
+    table, *others = (solve(one, key) for key, one in regimes.items())
+    for other in others:
         table = _join(table, other)
+    if closed_form and regime is not None and "scale" in regimes:
+        table = replace(table, per_axis=find_closed_form(table, regime, lambda near: solve(near, "scale")))
     return replace(table, regime=regime).in_gauge(gauge)
 
 

@@ -48,7 +48,7 @@ class Run:
         for step in range(steps):
             self.order = max(0, order - (steps - 1 - step))  # every later step multiplies one more update
             self.terms: dict[Observable, list[Noted]] = {}
-            self.incoherent: dict[Observable, int] = {}
+            self.incoherent: dict[Observable, tuple[int, int]] = {}
             self.found = {}
             acts = self._forward(updates)
             grads = self._backward(acts, updates) if backward or step < steps - 1 else [[] for _ in acts]
@@ -56,7 +56,7 @@ class Run:
                 self.initial.update(p.word for pieces in acts + grads for p in pieces)
             if step < steps - 1:
                 updates = [self._update(i, acts, grads) for i in range(len(self.weights))]
-        return Report(acts, grads, self.terms, self.incoherent, self.dropped, self.capped)
+        return Report(acts, grads, self.terms, {o: size for o, (_, size) in self.incoherent.items()}, self.dropped, self.capped)
 
     # -- forward
     def _forward(self, updates: list[list[Update]]) -> list[list[Piece]]:
@@ -170,16 +170,18 @@ class Run:
             out += made
             initial[p.via > 0].extend((q.size, q.form, q.order) for q in made)
             if p.via and made:
-                self._incoherent(node, "W0 dx", backward, made[0].size)
+                self._incoherent(node, "W0 dx", backward, made[0].size, p.order)
         return out + self._updated(site, pieces, updates, over, flipped=flipped, backward=backward)
 
     def _note(self, node: Node, kind: str, backward: bool) -> list[Noted]:
         return self.terms.setdefault(Observable(node.name, kind, backward), [])
 
-    def _incoherent(self, node: Node, kind: str, backward: bool, size: int) -> None:
-        """Note the size that a term of a change has before it aligns with the weight (central limit)."""
+    def _incoherent(self, node: Node, kind: str, backward: bool, size: int, order: int) -> None:
+        """Note the size that the first change of a term has before it aligns with the weight (central limit)."""
         key = Observable(node.name, kind, backward)
-        self.incoherent[key] = max(size, self.incoherent.get(key, size))
+        lowest, largest = self.incoherent.get(key, (order, size))
+        if order <= lowest:
+            self.incoherent[key] = order, max(size, largest) if order == lowest else size
 
     def _updated(self, site: Site, pieces: list[Piece], updates: list[Update], over: int, *, flipped: bool, backward: bool) -> list[Piece]:
         out: list[Piece] = []
@@ -205,7 +207,7 @@ class Run:
                     peaks[kind] = q.size if peak is None or q.size > peak else peak
                     notes[kind].append((q.size, q.form, total))
                 if kind:
-                    self._incoherent(site.node, "dW dx", backward, u.size + p.size + room // 2)
+                    self._incoherent(site.node, "dW dx", backward, u.size + p.size + room // 2, total)
         return out
 
     def _aligned(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:

@@ -16,6 +16,7 @@ from .scales import Powers, Regime
 from .table import ExponentTable
 
 PREDICTION = Pruning(order=3, response=True)
+SETTLED = 4  # the step from which on exponents stay
 ORDERS = (1, 2, 3, 4)  # at order two ``dW dx`` still lacks the change along the initial features; beyond four nothing was seen to change
 
 
@@ -158,29 +159,35 @@ def predict(
     regime: Regime | None = None,
     orders: Sequence[int] = ORDERS,
 ) -> dict[int, dict[Observable, Prediction]]:
-    """The exponent of every atomic term after each of the given steps, at rates of order one; from the fourth on it stays."""
-    found: dict[int | None, dict[Observable, Prediction]] = {}
-    for key in {_phase(step) for step in steps}:
+    """The exponent of every atomic term after each of the given steps, at rates of order one; from the fourth on it stays.
+
+    What was there after an earlier step stays: exponents never fall, and what the first update alone does bounds ``low``.
+    """
+    found: list[dict[Observable, Prediction]] = []
+    for phase in range(1, max(_phase(step) for step in steps) + 1):
+        key = phase if phase < SETTLED else None
         ends = [behave(architecture, table, regime=regime, steps=key, pruning=replace(PREDICTION, order=o)) for o in orders]
         runs = [end.exponents() for end in ends]
         unit, incoherent = ends[-1].net.space.unit, ends[-1].report.incoherent
         frozen = replace(PREDICTION, order=2, pattern=False, loss=False)
         direct = behave(architecture, table, regime=regime, steps=key, pruning=frozen).exponents()
-        found[key] = {}
+        now: dict[Observable, Prediction] = {}
         for term in runs[-1]:
             lows = [run[term] for run in runs if term in run]
             size = max(lows)  # a mechanism of low order stays; a run of high order may have cut it
             lows += [Fraction(incoherent[term], unit)] if term in incoherent else []
             before = replace(term, kind=term.kind.replace("dx", "x0"))
             lows += [run[t] for run, t in ((runs[-1], before), (direct, term)) if t in run]
-            found[key][term] = Prediction(size, min(lows))
-        _inherit(architecture, found[key])
-    return {step: found[_phase(step)] for step in steps}
+            earlier = [past[term] for past in found if term in past]
+            now[term] = Prediction(max(size, *(p.exponent for p in earlier), size), min(*lows, *(p.low for p in earlier[:1]), size))
+        _inherit(architecture, now)
+        found.append(now)
+    return {step: found[_phase(step) - 1] for step in steps}
 
 
-def _phase(step: int) -> int | None:
+def _phase(step: int) -> int:
     """Steps that are told apart: the first three; after that every mechanism of the orders followed has had its turn."""
-    return step if step < 4 else None
+    return min(step, SETTLED)
 
 
 def predict_linear(architecture: Architecture, table: ExponentTable, *, regime: Regime | None = None) -> dict[Observable, Prediction]:

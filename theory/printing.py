@@ -55,17 +55,23 @@ def _verdict(table: ExponentTable) -> list[str]:
 
 def as_text(table: ExponentTable, *, explain: bool = False) -> str:
     """A table for the terminal."""
-    columns = _columns(table)
-    head = ["weight", "shape", *(HEAD[c] for c in columns)]
-    body = [[row.weight, _shape(row), *(str(_cell(row, c)) for c in columns)] for row in table.rows]
-    lines = [_title(table), "", *_aligned([head, *body])]
-    if table.operations:
-        lines += ["", *_aligned([["operation", "kind", "multiplier"], *([o.name, o.kind, str(o.multiplier)] for o in table.operations)])]
+    lines = [_title(table), "", *_body(table)]
     lines += ["", *_verdict(table)]
+    if table.per_axis:
+        lines += ["", "around this regime, in powers of each axis:", "", *_body(table.per_axis)]
     if explain:
         lines += ["", *(f"{row.weight}: {row.reason}" for row in table.rows)]
         lines += [f"{o.name}: {o.reason}" for o in table.operations]
     return "\n".join(lines)
+
+
+def _body(table: ExponentTable) -> list[str]:
+    columns = _columns(table)
+    head = ["weight", "shape", *(HEAD[c] for c in columns)]
+    lines = _aligned([head, *([row.weight, _shape(row), *(str(_cell(row, c)) for c in columns)] for row in table.rows)])
+    if table.operations:
+        lines += ["", *_aligned([["operation", "kind", "multiplier"], *([o.name, o.kind, str(o.multiplier)] for o in table.operations)])]
+    return lines
 
 
 def _title(table: ExponentTable) -> str:
@@ -82,26 +88,27 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def as_markdown(table: ExponentTable, *, explain: bool = False) -> str:
     """A table in Markdown."""
-    columns = _columns(table)
-    head = ["weight", "shape (out x in)", *(HEAD[c] for c in columns)]
-    body = [[f"`{row.weight}`", _shape(row), *(_plain(_cell(row, c)) for c in columns)] for row in table.rows]
-    lines = [f"**{_title(table)}**", "", *_pipes([head, *body])]
-    if table.operations:
-        rows = [[f"`{o.name}`", o.kind, _plain(o.multiplier)] for o in table.operations]
-        lines += ["", *_pipes([["operation", "kind", "multiplier"], *rows])]
-    lines += ["", *(_verdict(table))]
+    lines = [f"**{_title(table)}**", "", *_piped(table), "", *_verdict(table)]
+    if table.per_axis:
+        lines += ["", "Around this regime, in powers of each axis:", "", *_piped(table.per_axis)]
     if explain:
         lines += ["", *(f"- `{row.weight}`: {row.reason}" for row in table.rows)]
     return "\n".join(lines)
 
 
+def _piped(table: ExponentTable) -> list[str]:
+    columns = _columns(table)
+    head = ["weight", "shape (out x in)", *(HEAD[c] for c in columns)]
+    lines = _pipes([head, *([f"`{row.weight}`", _shape(row), *(str(_cell(row, c)) for c in columns)] for row in table.rows)])
+    if table.operations:
+        rows = [[f"`{o.name}`", o.kind, str(o.multiplier)] for o in table.operations]
+        lines += ["", *_pipes([["operation", "kind", "multiplier"], *rows])]
+    return lines
+
+
 def _pipes(rows: Sequence[Sequence[str]]) -> list[str]:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return [lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]
-
-
-def _plain(cell: str | Powers) -> str:
-    return cell if isinstance(cell, str) else str(cell)
 
 
 def as_latex(table: ExponentTable, printer: Any = None, *, explain: bool = False) -> str:
@@ -121,6 +128,8 @@ def as_latex(table: ExponentTable, printer: Any = None, *, explain: bool = False
         name = operation.name.replace("_", r"\_")
         lines.append(rf"\texttt{{{name}}} & \multicolumn{{{1 + len(columns)}}}{{l}}{{multiplier {show(operation.multiplier)}}} \\")
     lines += [r"\hline", r"\end{tabular}"]
+    if table.per_axis:
+        lines += ["", "% around this regime, in powers of each axis", as_latex(table.per_axis, printer)]
     if explain:
         lines += [f"% {row.weight}: {row.reason}" for row in table.rows]
     return "\n".join(lines)

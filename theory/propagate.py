@@ -79,7 +79,7 @@ class Update:
 class Report:
     """What one propagation found: pieces of every tensor, sizes of every atomic term, what was dropped.
 
-    ``incoherent``: the size of the terms of a change as if it were not aligned with the weight.
+    ``incoherent``: the size of a term's first change (fewest updates multiplied) as if it were not aligned with the weight.
     """
 
     acts: list[list[Piece]]

@@ -87,6 +87,7 @@ class ExponentTable:
 
     ``verdict`` is ``unique`` (modulo symmetry), ``family`` (``free`` names the directions), ``infeasible``
     (``clash`` names the relations that contradict each other), ``not decided`` (``clash`` says why) or ``given`` (not derived).
+    Under a regime that ties axes powers are those of ``scale``, and ``per_axis`` has those of each axis where they exist.
     """
 
     target: str
@@ -101,6 +102,7 @@ class ExponentTable:
     cases: tuple[str, ...] = ()
     clash: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    per_axis: ExponentTable | None = None
 
     def row(self, weight: str) -> Row:
         """The row of a weight.
@@ -128,7 +130,8 @@ class ExponentTable:
         if gauge not in GAUGES:
             raise ValueError(f"unknown gauge `{gauge}`; choose from {', '.join(GAUGES)}")
         optimizer, rule = find_optimizer(self.optimizer), GAUGES[gauge]
-        return replace(self, gauge=gauge, rows=tuple(r.regauged(rule(r), optimizer) for r in self.rows))
+        per_axis = self.per_axis.in_gauge(gauge) if self.per_axis else None
+        return replace(self, gauge=gauge, rows=tuple(r.regauged(rule(r), optimizer) for r in self.rows), per_axis=per_axis)
 
     def as_json(self) -> dict[str, Any]:
         """The schema of the command line: exponents as exact rationals in strings, keyed by axis."""
@@ -148,6 +151,7 @@ class ExponentTable:
             "free": list(self.free),
             "cases": list(self.cases),
             "clash": list(self.clash),
+            **({"per_axis": {key: self.per_axis.as_json()[key] for key in ("rows", "operations")}} if self.per_axis else {}),
         }
 
     @classmethod

@@ -41,6 +41,7 @@ def derive(
             gauge=gauge,
             alignment=alignment or "words",
             fixed=load_fixed(fix, architecture, optimizer) if fix is not None else None,
+            closed_form=True,
         )
         print(show(table, form, explain=explain))
         return 0

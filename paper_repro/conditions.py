@@ -1,0 +1,112 @@
+"""The conditions of a coordinate check: few samples, and a rate of order one or a vanishing one, as the table's class demands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..theory.architecture import Architecture
+from ..theory.observables import Observable
+from ..theory.optimizers import find_optimizer
+from ..theory.table import ExponentTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..synthetic.tasks import Task
+
+TOKENS = 16  # far fewer samples than the smallest width: the rank of an update stays fixed while the width grows
+LIMIT = 0.01  # largest relative change where a table is not stable
+FALL = 1 / 2  # largest part of the loss that the first update of a stable table may take away
+BELOW = 4  # the base is this factor below the smallest size
+
+
+def reads_tokens(architecture: Architecture) -> bool:
+    """Whether the first input is a sequence of tokens."""
+    return any(node.kind == "token" for node in architecture.inputs)
+
+
+def check_task(architecture: Architecture) -> Task:
+    """Few samples of few tokens, so that the number of samples stays far below the width."""
+    from ..synthetic import tasks
+
+    if not reads_tokens(architecture):
+        return tasks.default_task(architecture)
+    node = architecture.inputs[0]
+    vocab = architecture.dims[node.dims[-1]].size(architecture.base)
+    return tasks.markov(vocab=vocab, positions=4, samples=64, seed=0)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What every network of one check has in common.
+
+    Args:
+        architecture: the network.
+        table: how it scales.
+        task: what it learns.
+        axis: the size that grows.
+        base: the size of ``axis`` at which all parameterisations coincide.
+    """
+
+    architecture: Architecture
+    table: ExponentTable
+    task: Task
+    axis: str
+    base: int
+
+    @classmethod
+    def of(cls, architecture: Architecture, table: ExponentTable, axis: str, sizes: Sequence[int]) -> Conditions:
+        """Those of a check over these sizes: the base lies below them, where what vanishes with the size is small already."""
+        return cls(architecture, table, check_task(architecture), axis, max(1, min(sizes) // BELOW))
+
+    def measure(
+        self,
+        sizes: Sequence[int],
+        seeds: Sequence[int],
+        steps: tuple[int, ...],
+        rate: float,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> pd.DataFrame:
+        """The frame of `synthetic.coordinates.coordinate_check`."""
+        from ..synthetic.coordinates import coordinate_check
+
+        task = self.task
+        batch = max(1, TOKENS // (task.targets.shape[1] if task.loss == "cross-entropy" and task.targets.ndim > 1 else 1))
+        return coordinate_check(
+            self.architecture, self.table, task=task, axis=self.axis, sizes=sizes, seeds=tuple(seeds), steps=steps, learning_rate=rate,
+            base={self.axis: self.base}, batch=batch, progress=lambda label, done, total: say(f"{label} ({done}/{total})"),
+        )  # fmt: skip
+
+    def steady_rate(self, sizes: Sequence[int], last: int) -> float:
+        """The largest rate, by halving, at which training is smooth at the smallest and the largest size.
+
+        The loss falls in each of the first updates (as many as three, at most ``last``), and in the first by no more than
+        `FALL`: beyond, it overshoots, at every size differently, and no power law holds.
+        """
+        rate = 0.5 if find_optimizer(self.table.optimizer).degree else 0.02
+        ends, steps = sorted({min(sizes), max(sizes)}), tuple(range(1, min(last, 3) + 1))
+        for _ in range(20):
+            frame = self.measure(ends, [0], steps, rate)
+            losses = frame[frame["term"] == "loss"].pivot_table(index="step", columns=f"size.{self.axis}", values="value")
+            kept = losses.div(losses.shift(1)).iloc[1:]
+            if (kept < 1).all(axis=None) and (kept.iloc[0] >= 1 - FALL).all():
+                break
+            rate /= 2
+        return rate
+
+    def vanishing_rate(self, size: int) -> float:
+        """A rate at which the largest relative change of any weight's output after one update is a tenth of the limit."""
+        rate = 1e-6
+        frame = self.measure([size], [0], (1,), rate)
+        found = {(w, t): v for w, t, s, v in frame[["weight", "term", "step", "value"]].itertuples(index=False) if s == 1}
+        ratios = [0.0]
+        for (weight, term), value in found.items():
+            if term in ("gradient", "loss"):
+                continue
+            observable = Observable.parse(term)
+            before = found.get((weight, str(Observable(observable.node, "W0 x0", observable.backward))), 0.0)
+            if observable.kind != "W0 x0" and before:
+                ratios.append(value / before)
+        return rate * 0.1 * LIMIT / max(max(ratios), 1e-300)
