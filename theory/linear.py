@@ -7,7 +7,8 @@ solvers prove nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -17,6 +18,7 @@ import numpy as np
 Row = tuple[int | Fraction, ...]
 ZERO = Fraction(0)
 LIMIT = 1 << 62  # of machine integers
+PATIENCE = 150  # pivots after which a hint is worth its price
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,35 @@ class Optimum:
 
 
 def maximise(objective: Row, rows: Sequence[Row], size: int) -> Optimum:
-    """Maximise an affine form over ``{y : row(y) <= 0 for all rows}`` by the exact simplex method (Bland's rule)."""
-    return _Dictionary(objective, rows, size).solve()
+    """Maximise an affine form over ``{y : row(y) <= 0 for all rows}`` by the exact simplex method (Bland's rule).
+
+    A program that takes many pivots is started again at the vertex that a floating-point solver finds; where to start
+    changes nothing of what is proved.
+    """
+    try:
+        return _Dictionary(objective, rows, size).solve(range(len(rows)), PATIENCE)
+    except _Patience:
+        return _Dictionary(objective, rows, size).solve(_binding(objective, rows))
+
+
+def _binding(objective: Row, rows: Sequence[Row]) -> list[int]:
+    """All rows, those first that bind at the optimum, or that contradict each other (floats: a hint)."""
+    from scipy.optimize import linprog
+
+    table, goal = np.array(rows, float), -np.array(objective, float)
+    table /= np.maximum(np.abs(table).max(axis=1, keepdims=True), 1)
+    found = linprog(goal[1:], A_ub=table[:, 1:], b_ub=-table[:, 0], bounds=(None, None), method="highs")
+    if found.status != 0:  # the least violation, equal for all rows
+        elastic = np.column_stack([table[:, 1:], -np.ones(len(table))])
+        bounds = [(None, None)] * (len(goal) - 1) + [(0, None)]
+        found = linprog([0] * (len(goal) - 1) + [1], A_ub=elastic, b_ub=-table[:, 0], bounds=bounds, method="highs")
+    if found.status != 0:
+        return list(range(len(rows)))
+    return np.lexsort((found.ineqlin.marginals, np.round(found.ineqlin.residual, 7))).tolist()
+
+
+class _Patience(Exception):
+    """Too many pivots."""
 
 
 class _Dictionary:
@@ -137,6 +166,9 @@ class _Dictionary:
 
     def pivot(self, r: int, c: int) -> None:
         """Exchange the basic variable of row ``r`` with the nonbasic one of column ``c``."""
+        self.left -= 1
+        if self.left < 0:
+            raise _Patience
         t = self.table
         column, row, p = t[:, c].copy(), t[r].copy(), t[r, c]
         if t.dtype != object:
@@ -155,12 +187,15 @@ class _Dictionary:
         self.scale = abs(int(p))
         self.basic[r], self.nonbasic[c] = self.nonbasic[c], self.basic[r]
 
-    def solve(self) -> Optimum:
-        for j in range(1, self.size + 1):  # a free variable becomes basic and stays so
-            rows = np.flatnonzero((self.table[:-1, j] != 0) & (self.basic[:-1] > self.size))
-            if len(rows):
-                self.pivot(int(rows[0]), j)
-                self.loose.discard(j)
+    def solve(self, order: Iterable[int], patience: float = math.inf) -> Optimum:
+        """Start at the vertex of the first independent rows in this order."""
+        self.left = patience
+        for r in order:  # a free variable becomes basic and stays so
+            if not self.loose:
+                break
+            if column := next((j for j in sorted(self.loose) if self.table[r, j]), None):
+                self.pivot(r, column)
+                self.loose.discard(column)
         bad = self._feasible()
         if bad is not None:
             return Optimum("infeasible", multipliers=self._multipliers(bad))
@@ -185,6 +220,10 @@ class _Dictionary:
             negative = np.flatnonzero((self.table[:-1, 0] < 0) & (self.basic[:-1] > self.size))
             if not len(negative):
                 return None
+            slopes = self.table[np.ix_(negative, self.nonbasic > self.size)]
+            hopeless = negative[(slopes <= 0).all(axis=1)]
+            if len(hopeless):
+                return int(hopeless[0])
             bad = int(negative[np.argmin(self.basic[negative])])
             if not self._raise(bad):
                 return bad

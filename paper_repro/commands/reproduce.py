@@ -99,7 +99,7 @@ def describe(outcome: Outcome) -> str:
 
 def _line(claim: Claim) -> str:
     measured = "-" if claim.measured is None else f"{claim.measured:.4g}"
-    numbers = f"measured {measured}, expected {claim.relation.strip('=')}{claim.expected:.4g} +- {claim.tolerance:.2g}"
+    numbers = f"measured {measured}, expected {'' if claim.relation == '=' else claim.relation + ' '}{claim.expected:.4g}"
     known = " (as on record)" if claim.verdict == claim.on_record == NOT_REPRODUCED else ""
     return f"{claim.verdict + known:29}  {claim.id}: {numbers}{f'  FAILURE: {claim.failure}' if claim.failure else ''}"
 
