@@ -129,6 +129,7 @@ def run_check(
         sizes = tuple(s for s in sizes if s >= 256)
     conditions = Conditions.of(architecture, table, axis, sizes)
     if rate is None and promise.kind == FEATURES:
+        conditions = conditions.balanced(min(sizes))
         rate = conditions.steady_rate(sizes, max(promise.predictions))
     rate = rate or conditions.vanishing_rate(max(sizes))
     predictions = promise.predictions
@@ -136,15 +137,9 @@ def run_check(
     def measured() -> pd.DataFrame:
         return conditions.measure(sizes, range(settings.seeds), tuple(predictions), rate, say)
 
-    if store is None:
-        frame = measured()
-    else:
-        settled = replace(settings, sizes=sizes, learning_rate=rate, steps=tuple(predictions), axis=axis)
-        key = {"kind": "coordinate check", "schema": 2, "task": conditions.task.digest, "architecture": architecture.as_data()}
-        columns = {r["weight"]: r for r in table.as_json()["rows"]}
-        frame = store.get_or_make(
-            {**key, "base": conditions.base, "table": columns, "optimizer": table.optimizer, "settings": asdict(settled)}, measured
-        )
+    settled = replace(settings, sizes=sizes, learning_rate=rate, steps=tuple(predictions), axis=axis)
+    key = {"kind": "coordinate check", "schema": 2, **conditions.as_data(), "settings": asdict(settled)}
+    frame = measured() if store is None else store.get_or_make(key, measured)
     return Check(frame, compare(architecture, frame, axis, predictions), promise.kind, rate)
 
 

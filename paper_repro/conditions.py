@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from ..theory.architecture import Architecture
+from ..theory.constants import Constants
 from ..theory.observables import Observable
 from ..theory.optimizers import find_optimizer
 from ..theory.table import ExponentTable
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 TOKENS = 16  # far fewer samples than the smallest width: the rank of an update stays fixed while the width grows
 LIMIT = 0.01  # largest relative change where a table is not stable
-FALL = 1 / 2  # largest part of the loss that the first update of a stable table may take away
+FALL = 1 / 4  # largest part of the loss that the first update of a stable table may take away
 BELOW = 4  # the base is this factor below the smallest size
 
 
@@ -48,6 +50,7 @@ class Conditions:
         task: what it learns.
         axis: the size that grows.
         base: the size of ``axis`` at which all parameterisations coincide.
+        rates: constants of the weights' learning rates, where they are not 1.
     """
 
     architecture: Architecture
@@ -55,11 +58,23 @@ class Conditions:
     task: Task
     axis: str
     base: int
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, architecture: Architecture, table: ExponentTable, axis: str, sizes: Sequence[int]) -> Conditions:
         """Those of a check over these sizes: the base lies below them, where what vanishes with the size is small already."""
         return cls(architecture, table, check_task(architecture), axis, max(1, min(sizes) // BELOW))
+
+    def as_data(self) -> dict[str, Any]:
+        """What a measurement depends on, for the store."""
+        return {
+            "task": self.task.digest,
+            "architecture": self.architecture.as_data(),
+            "table": {row["weight"]: row for row in self.table.as_json()["rows"]},
+            "optimizer": self.table.optimizer,
+            "base": self.base,
+            "rates": dict(self.rates),
+        }
 
     def measure(
         self,
@@ -74,10 +89,28 @@ class Conditions:
 
         task = self.task
         batch = max(1, TOKENS // (task.targets.shape[1] if task.loss == "cross-entropy" and task.targets.ndim > 1 else 1))
+        base = {self.axis: self.base}
+        constants = Constants.default(self.architecture, base=base, learning_rate=rate)
+        own = {name: replace(w, learning_rate=self.rates.get(name, 1.0)) for name, w in constants.weights.items()}
         return coordinate_check(
-            self.architecture, self.table, task=task, axis=self.axis, sizes=sizes, seeds=tuple(seeds), steps=steps, learning_rate=rate,
-            base={self.axis: self.base}, batch=batch, progress=lambda label, done, total: say(f"{label} ({done}/{total})"),
+            self.architecture, self.table, task=task, axis=self.axis, sizes=sizes, seeds=tuple(seeds), steps=steps,
+            constants=replace(constants, weights=own), base=base, batch=batch,
+            progress=lambda label, done, total: say(f"{label} ({done}/{total})"),
         )  # fmt: skip
+
+    def balanced(self, size: int) -> Conditions:
+        """With the rates of those weights lowered whose first update changes their output more than that of the median weight.
+
+        Else the weight with the largest fixed fan-in alone decides how large a steady rate is: what the others do would be
+        small, and drowned by fluctuations of relative order n^-1/2.
+        """
+        frame = self.measure([size], [0], (1,), 1e-6)
+        changes: dict[str, float] = {}
+        for weight, term, value in frame.loc[frame["step"] == 1, ["weight", "term", "value"]].itertuples(index=False):
+            if term.endswith(": dW x0"):
+                changes[weight] = max(value, changes.get(weight, 0.0))
+        middle = median(changes.values())
+        return replace(self, rates={name: middle / value for name, value in changes.items() if value > middle})
 
     def steady_rate(self, sizes: Sequence[int], last: int) -> float:
         """The largest rate, by halving, at which training is smooth at the smallest and the largest size.

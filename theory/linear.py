@@ -18,7 +18,7 @@ import numpy as np
 Row = tuple[int | Fraction, ...]
 ZERO = Fraction(0)
 LIMIT = 1 << 62  # of machine integers
-PATIENCE = 150  # pivots after which a hint is worth its price
+PATIENCE = 40  # pivots beyond one per variable after which a hint is worth its price
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def maximise(objective: Row, rows: Sequence[Row], size: int) -> Optimum:
     changes nothing of what is proved.
     """
     try:
-        return _Dictionary(objective, rows, size).solve(range(len(rows)), PATIENCE)
+        return _Dictionary(objective, rows, size).solve(range(len(rows)), size + PATIENCE)
     except _Patience:
         return _Dictionary(objective, rows, size).solve(_binding(objective, rows))
 
