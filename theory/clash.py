@@ -47,6 +47,12 @@ class Clash:
     witnesses: dict[str, Point] = field(default_factory=dict)
     stats: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Whether a smaller set may contradict itself too."""
+        open_ = len(self.labels) - len(self.witnesses)
+        return (f"{open_} of these {len(self.labels)} relations could not be shown to be needed",) if open_ else ()
+
 
 def find_clash(solver: Solver, *, programs: int = 600, evaluations: int = 60) -> Clash:
     """Decide whether all relations can hold together: a point at which they do, or a smallest set that cannot.

@@ -51,7 +51,7 @@ def derive(
         pruning: the order and the cuts of the calculus.
 
     Returns:
-        The table with its verdict. Under a regime that ties axes its powers are those of ``scale``.
+        The table with its verdict; it has no rows where that is ``infeasible`` or ``not decided``. Under a regime that ties axes its powers are those of ``scale``.
 
     Raises:
         ValueError: for an unknown name, or a regime that does not fit the architecture.
@@ -179,13 +179,17 @@ class _Case:
 
     def table(self, solved: tuple[Net, Solution, Sizes], desiderata: str, given: Mapping[str, Powers]) -> ExponentTable:
         net, solution, sizes = solved
-        rows = tuple(self._row(net, solution, sizes, name) for name in net.names)
+        settled = solution.verdict in ("unique", "family")  # a wrong table is worse than none
+        rows = tuple(self._row(net, solution, sizes, name) for name in net.names if settled)
         operations = tuple(
-            Operation(n.name, n.kind or "multiplier", *self._operation(solution, n.name, given)) for n in self.architecture.operations
+            Operation(n.name, n.kind or "multiplier", *self._operation(solution, n.name, given))
+            for n in self.architecture.operations
+            if settled
         )
         return ExponentTable(
             self.architecture.name, self.optimizer.name, rows, operations, desiderata=desiderata, verdict=solution.verdict,
             free=tuple(f"{name} [{self.key}]" for name in solution.free), clash=solution.clash,
+            notes=solution.notes,
         )  # fmt: skip
 
     def _operation(self, solution: Solution, name: str, given: Mapping[str, Powers]) -> tuple[Powers, str]:
@@ -240,14 +244,17 @@ class _Case:
 
 
 def _join(first: ExponentTable, second: ExponentTable) -> ExponentTable:
-    """Two tables, each of one axis alone, as one."""
+    """Two tables, each of one axis alone, as one; it has rows only if both have."""
     rows = []
-    for a, b in zip(first.rows, second.rows, strict=True):
+    for a, b in zip(first.rows, second.rows, strict=bool(first.rows and second.rows)):
         columns = {c: getattr(a, c) * getattr(b, c) for c in ("multiplier", "init_std", "learning_rate", "epsilon", "weight_decay")}
         rows.append(replace(a, **columns, reason=a.reason + " | " + b.reason))
-    operations = (replace(a, multiplier=a.multiplier * b.multiplier) for a, b in zip(first.operations, second.operations, strict=True))
+    operations = (
+        replace(a, multiplier=a.multiplier * b.multiplier) for a, b in zip(first.operations, second.operations, strict=bool(rows))
+    )
     verdicts = ("infeasible", "not decided", "family", "unique")
     return replace(
         first, rows=tuple(rows), operations=tuple(operations), verdict=min(first.verdict, second.verdict, key=verdicts.index),
         free=first.free + second.free, clash=first.clash + second.clash,
+        notes=first.notes + second.notes,
     )  # fmt: skip

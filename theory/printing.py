@@ -50,13 +50,12 @@ def _verdict(table: ExponentTable) -> list[str]:
     if table.clash:
         lines.append("because:" if table.verdict == "not decided" else "these cannot hold together:")
         lines += [f"  {label}" for label in table.clash]
-    return lines
+    return lines + [f"note: {note}" for note in table.notes]
 
 
 def as_text(table: ExponentTable, *, explain: bool = False) -> str:
     """A table for the terminal."""
-    lines = [_title(table), "", *_body(table)]
-    lines += ["", *_verdict(table)]
+    lines = [_title(table), "", *([*_body(table), ""] if table.rows else []), *_verdict(table)]
     if table.per_axis:
         lines += ["", "around this regime, in powers of each axis:", "", *_body(table.per_axis)]
     if explain:
@@ -88,7 +87,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def as_markdown(table: ExponentTable, *, explain: bool = False) -> str:
     """A table in Markdown."""
-    lines = [f"**{_title(table)}**", "", *_piped(table), "", *_verdict(table)]
+    lines = [f"**{_title(table)}**", "", *([*_piped(table), ""] if table.rows else []), *_verdict(table)]
     if table.per_axis:
         lines += ["", "Around this regime, in powers of each axis:", "", *_piped(table.per_axis)]
     if explain:
@@ -115,6 +114,9 @@ def as_latex(table: ExponentTable, printer: Any = None, *, explain: bool = False
     """A ``tabular`` that can be pasted into a paper; monomials are printed by SymPy's printer."""
     from sympy.printing.latex import LatexPrinter
 
+    verdict = [f"% {line}" for line in _verdict(table)]
+    if not table.rows:
+        return "\n".join([f"% {_title(table)}", *verdict])
     printer = printer or LatexPrinter()
     columns = _columns(table)
     show = lambda cell: cell if isinstance(cell, str) else f"${printer.doprint(cell._sympy_())}$"  # noqa: E731
@@ -127,7 +129,7 @@ def as_latex(table: ExponentTable, printer: Any = None, *, explain: bool = False
     for operation in table.operations:
         name = operation.name.replace("_", r"\_")
         lines.append(rf"\texttt{{{name}}} & \multicolumn{{{1 + len(columns)}}}{{l}}{{multiplier {show(operation.multiplier)}}} \\")
-    lines += [r"\hline", r"\end{tabular}"]
+    lines += [r"\hline", r"\end{tabular}", *verdict]
     if table.per_axis:
         lines += ["", "% around this regime, in powers of each axis", as_latex(table.per_axis, printer)]
     if explain:

@@ -32,6 +32,7 @@ class Solution:
         verdict: ``unique``, ``family``, ``infeasible`` or ``not decided``.
         free: unknowns that can move (``family``).
         clash: labels of a smallest set of relations that contradict each other (``infeasible``).
+        notes: what is not certain about it.
         binding: for every unknown the label of the relation that fixed it.
         stats: what the verdict rests on.
         certificate: why there is no point (``infeasible``); `theory.clash.recheck` verifies it.
@@ -41,6 +42,7 @@ class Solution:
     verdict: str
     free: tuple[str, ...] = ()
     clash: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     binding: dict[str, str] = field(default_factory=dict)
     stats: dict[str, int] = field(default_factory=dict)
     certificate: Certificate | None = None
@@ -268,7 +270,8 @@ class Solver:
         for _ in range(8):
             empty = tuple(k for k, rows in self.pool.attained.items() if not rows)
             if empty and self.pruning.order >= LAST:
-                return Solution(point, "infeasible", clash=empty, stats=raised)  # nothing there could be Theta(1)
+                reasons = tuple(f"{k}: no term of {LAST} updates or fewer" for k in empty)
+                return Solution(point, "not decided", clash=reasons, stats=raised)
             if empty:  # the order may have cut its terms
                 self.pruning = replace(self.pruning, order=self.pruning.order + 1)
                 point, unmet = self._from_below(1)
@@ -277,7 +280,8 @@ class Solver:
                 found = find_clash(self)
                 if found.point is None:
                     verdict = "infeasible" if found.certificate else "not decided"
-                    return Solution(point, verdict, clash=found.labels, certificate=found.certificate, stats=found.stats | raised)
+                    stats = found.stats | raised
+                    return Solution(point, verdict, clash=found.labels, notes=found.notes, certificate=found.certificate, stats=stats)
                 point, unmet = self.settle(self.pruning, found.point)
                 continue
             solution, climb = certify(self, point)

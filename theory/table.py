@@ -109,10 +109,13 @@ class ExponentTable:
 
         Raises:
             KeyError: if the table has no such weight.
+            ValueError: if the derivation found no table; the reason is given.
         """
         for row in self.rows:
             if row.weight == weight:
                 return row
+        if not self.rows:
+            raise ValueError(f"there is no table for `{self.target}`: {self.verdict} ({'; '.join(self.clash)})")
         raise KeyError(f"the table of `{self.target}` has no weight `{weight}` (it has {', '.join(r.weight for r in self.rows)})")
 
     def operation(self, name: str) -> Operation | None:

@@ -39,8 +39,16 @@ def check(target: str, *, optimizer: str, parameterization: str | None, sizes: s
         print(json.dumps([{c: _plain(row[c]) for c in COLUMNS} for row in frame.to_dict("records")], indent=1, allow_nan=False))
     else:
         print(as_text(frame))
-        print(f"\n{len(frame) - missed} of {len(frame)} slopes are as predicted" + (f"; {missed} missed" if missed else ""))
+        print(f"\n{summary(frame)}")
     return 1 if missed else 0
+
+
+def summary(frame: pd.DataFrame) -> str:
+    """How many slopes got which verdict, in one line."""
+    count = frame["verdict"].value_counts()
+    words = {"agrees": "agree", "crossover": "lie between their two exponents", "too noisy": "are too noisy to tell"}
+    words |= {"misses": "miss", "diverged": "diverged"}
+    return f"{len(frame)} slopes: " + ", ".join(f"{count[verdict]} {text}" for verdict, text in words.items() if verdict in count)
 
 
 def as_text(frame: pd.DataFrame) -> str:

@@ -38,16 +38,16 @@ class Preset:
     architectures: tuple[str, ...]
     order_one: dict[str, Settings]
     vanishing: dict[str, Settings]
-    mutants: tuple[str, ...] = ("mlp",)
+    mutants: tuple[str, ...]
 
 
 Widths = tuple[int, ...]
 
 
-def _preset(sizes: dict[str, tuple[Widths, Widths, int]], steps: tuple[int, ...]) -> Preset:
-    """Per architecture: widths at a rate of order one, widths at a vanishing rate, seeds."""
+def _preset(sizes: dict[str, tuple[Widths, Widths, int]], steps: tuple[int, ...], mutants: tuple[str, ...] = ("mlp",)) -> Preset:
+    """Per architecture: widths at a rate of order one, widths at a vanishing rate, seeds; and whose tables are altered."""
     order_one = {name: Settings(trained, seeds, steps) for name, (trained, _, seeds) in sizes.items()}
-    return Preset(tuple(sizes), order_one, {name: Settings(wide, seeds, (1,)) for name, (_, wide, seeds) in sizes.items()})
+    return Preset(tuple(sizes), order_one, {name: Settings(wide, seeds, (1,)) for name, (_, wide, seeds) in sizes.items()}, mutants)
 
 
 PRESETS = {
@@ -58,6 +58,7 @@ PRESETS = {
     "gpu": _preset(
         {"mlp": ((128, 256, 512, 1024, 2048), (1024, 2048, 4096), 32), "gpt": ((128, 256, 512, 1024), (1024, 2048, 4096), 16)},
         (1, 2, 3, 10),
+        mutants=("mlp", "gpt"),
     ),
 }
 
@@ -102,28 +103,32 @@ def altered(name: str, settings: Preset, store: Store) -> Check:
     return run_check(net, mutant, Settings(chosen.sizes, 4, (1,)), promise=expect(net, table, (1,)), store=store)
 
 
-def largest_distance(rows: pd.DataFrame) -> float:
-    """Of the measured slopes that are not too noisy to tell, from the exponent (for a crossover: from between its two)."""
+def distances(rows: pd.DataFrame) -> pd.Series:
+    """How far each slope is from its exponent (for a crossover: from between its two); inf where nothing could be fitted."""
+    return (rows["measured"] - rows["measured"].clip(rows["low"], rows["predicted"])).abs().fillna(math.inf)
+
+
+def largest_excess(rows: pd.DataFrame) -> float:
+    """The largest distance beyond two standard errors, of the slopes that are not too noisy to tell."""
     judged = rows[rows["verdict"] != "too noisy"]
-    if judged["measured"].isna().any():  # diverged, or zero where it should not be
-        return math.inf
-    return float((judged["measured"] - judged["measured"].clip(judged["low"], judged["predicted"])).abs().max())
+    return float((distances(judged) - 2 * judged["se"].fillna(0)).max())
 
 
 def slope_claim(name: str, rows: pd.DataFrame, control: Check) -> Claim:
     """The slopes of this architecture are the derived exponents."""
-    count = rows["verdict"].value_counts()
+    judged = rows[rows["verdict"] != "too noisy"]
+    crossovers, noisy = (int((rows["verdict"] == verdict).sum()) for verdict in ("crossover", "too noisy"))
     text = (
-        f"Every slope of the {name}'s atomic terms is the derived exponent within {TOLERANCE}: {count.get('agrees', 0)} slopes, and "
-        f"{count.get('crossover', 0)} crossovers that lie between two exponents ({count.get('too noisy', 0)} more are too noisy to tell: "
-        f"two standard errors exceed {TOLERANCE}); largest distance"
+        f"Every slope of the {name}'s atomic terms is the derived exponent within {TOLERANCE} and two standard errors: "
+        f"{len(judged) - crossovers} slopes, the farthest {distances(judged).max():.3f} away, and {crossovers} crossovers that lie between "
+        f"two exponents ({noisy} more are too noisy to tell: two standard errors exceed {TOLERANCE}); largest distance beyond the errors"
     )
-    turned = Control("the readout's learning-rate exponent of the trained table moved by +1/2", largest_distance(control.rows))
+    turned = Control("the readout's learning-rate exponent of the trained table moved by +1/2", largest_excess(control.rows))
     reason = "corrections of relative order n^-1/2 at the smallest width bend a slope by up to 0.1"
-    measured = largest_distance(rows)
     return Claim(
-        f"{FIGURE}/{name}", text, "widelimit.theory.prediction", "prediction", TOLERANCE, 0.0, reason, turned, measured, relation="<="
-    )
+        f"{FIGURE}/{name}", text, "widelimit.theory.prediction", "prediction", TOLERANCE, 0.0, reason, turned, largest_excess(rows),
+        relation="<=",
+    )  # fmt: skip
 
 
 def share_claim(rows: pd.DataFrame) -> Claim:
@@ -138,7 +143,6 @@ def share_claim(rows: pd.DataFrame) -> Claim:
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Verdicts per architecture, table and optimizer, with the largest distance of a slope from its exponent."""
-    off = (rows["measured"] - rows["measured"].clip(rows["low"], rows["predicted"])).abs()
-    grouped = rows.assign(distance=off).groupby(["architecture", "table", "optimizer", "kind"], sort=False)
+    grouped = rows.assign(distance=distances(rows)).groupby(["architecture", "table", "optimizer", "kind"], sort=False)
     counts = grouped["verdict"].value_counts().unstack(fill_value=0)
     return counts.join(grouped["distance"].max()).reset_index()
