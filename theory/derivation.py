@@ -51,7 +51,8 @@ def derive(
         pruning: the order and the cuts of the calculus.
 
     Returns:
-        The table with its verdict; it has no rows where that is ``infeasible`` or ``not decided``. Under a regime that ties axes its powers are those of ``scale``.
+        The table with its verdict; it has no rows where that is ``infeasible`` or ``not decided``. Under a regime that ties
+        axes its powers are those of ``scale``.
 
     Raises:
         ValueError: for an unknown name, or a regime that does not fit the architecture.
