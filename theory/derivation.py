@@ -180,18 +180,18 @@ class _Case:
 
     def table(self, solved: tuple[Net, Solution, Sizes], desiderata: str, given: Mapping[str, Powers]) -> ExponentTable:
         net, solution, sizes = solved
-        settled = solution.verdict in ("unique", "family")  # a wrong table is worse than none
-        rows = tuple(self._row(net, solution, sizes, name) for name in net.names if settled)
+        rows = tuple(self._row(net, solution, sizes, name) for name in net.names)
         operations = tuple(
-            Operation(n.name, n.kind or "multiplier", *self._operation(solution, n.name, given))
-            for n in self.architecture.operations
-            if settled
+            Operation(n.name, n.kind or "multiplier", *self._operation(solution, n.name, given)) for n in self.architecture.operations
         )
-        return ExponentTable(
+        table = ExponentTable(
             self.architecture.name, self.optimizer.name, rows, operations, desiderata=desiderata, verdict=solution.verdict,
-            free=tuple(f"{name} [{self.key}]" for name in solution.free), clash=solution.clash,
-            notes=solution.notes,
+            free=tuple(f"{name} [{self.key}]" for name in solution.free), clash=solution.clash, notes=solution.notes,
         )  # fmt: skip
+        if solution.verdict in ("unique", "family"):
+            return table
+        nearest = replace(table, verdict="given", desiderata="") if solution.verdict == "infeasible" else None
+        return replace(table, rows=(), operations=(), nearest=nearest)  # a wrong table is worse than none
 
     def _operation(self, solution: Solution, name: str, given: Mapping[str, Powers]) -> tuple[Powers, str]:
         node = self.architecture.node(name)

@@ -88,6 +88,7 @@ class ExponentTable:
     ``verdict`` is ``unique`` (modulo symmetry), ``family`` (``free`` names the directions), ``infeasible``
     (``clash`` names the relations that contradict each other), ``not decided`` (``clash`` says why) or ``given`` (not derived).
     Under a regime that ties axes powers are those of ``scale``, and ``per_axis`` has those of each axis where they exist.
+    Where there is no table, ``nearest`` is one that is stable and satisfies as many of the other relations as the search met.
     """
 
     target: str
@@ -103,6 +104,7 @@ class ExponentTable:
     clash: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     per_axis: ExponentTable | None = None
+    nearest: ExponentTable | None = None
 
     def row(self, weight: str) -> Row:
         """The row of a weight.

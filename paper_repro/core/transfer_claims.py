@@ -85,7 +85,8 @@ def sp_exponents(activation: str, optimizer: str) -> tuple[float, float, float]:
     """
     network = mlp(activation=activation)
     given = parameterization("sp", network, optimizer)
-    stable = derive(network, optimizer, fixed=given)
+    derived = derive(network, optimizer, fixed=given)
+    stable = derived.nearest or derived
     powers = [float(row.learning_rate["n"]) for row in stable.rows]
     reach = Powers(n=1) * given.row("W3").init_std
     return min(powers), max(powers), float((stable.row("W2").learning_rate * reach)["n"])
