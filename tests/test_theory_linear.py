@@ -125,3 +125,19 @@ def test_equations(system):
         assert all(not reduced.reduce(row) for row in rows)  # every equation vanishes identically
         table, free = reduced.matrix()
         assert not (np.array(rows, int).reshape(-1, size + 1) @ table).any() and free == reduced.free
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(-3, 3), min_size=6, max_size=6), min_size=1, max_size=8))
+def test_solved_equations_span_what_sympy_reduces_to(rows: list[list[int]]):
+    from sympy import QQ
+    from sympy.polys.matrices import DomainMatrix
+
+    last = [[*row[1:], row[0]] for row in rows]  # the constant last: a pivot there is a contradiction
+    matrix, pivots = DomainMatrix([[QQ(a) for a in row] for row in last], (len(rows), 6), QQ).rref()
+    solved = solve_equations([tuple(row) for row in rows], 5)
+    assert solved.consistent == (5 not in pivots)
+    if solved.consistent:
+        assert len(solved.pivots) == len(pivots)
+        for row in matrix.to_Matrix().tolist():  # every reduced equation holds on the solutions
+            assert not solved.reduce((Fraction(str(row[-1])), *(Fraction(str(a)) for a in row[:-1])))

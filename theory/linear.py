@@ -1,8 +1,8 @@
 """Exact linear algebra and linear programs over the rationals, with certificates that can be checked again.
 
-A row ``(c, a_1 ... a_n)`` stands for the affine form ``c + a . y``. SymPy's `DomainMatrix` reduces equations; the linear
-programs are solved by a small exact simplex method because SymPy's ``linprog`` mistreats free variables and floating-point
-solvers prove nothing.
+A row ``(c, a_1 ... a_n)`` stands for the affine form ``c + a . y``. Linear programs are solved by a small exact simplex method
+because SymPy's ``linprog`` mistreats free variables and floating-point solvers prove nothing. Equations come one at a time and
+are sparse, so that adding each to the solved ones costs less than SymPy's `DomainMatrix` costs to import (tests compare both).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 Row = tuple[int | Fraction, ...]
 ZERO = Fraction(0)
 LIMIT = 1 << 62  # of machine integers
-PATIENCE = 40  # pivots beyond one per variable after which a hint is worth its price
+PATIENCE = 120  # pivots beyond one per variable after which a hint is worth its price
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,15 @@ class Reduction:
 
 
 def solve_equations(rows: Sequence[Row], size: int) -> Reduction:
-    """Row-reduce the equations ``row = 0`` exactly (SymPy's sparse `DomainMatrix` over QQ)."""
-    if not rows:
-        return Reduction(size, {})
-    from sympy import QQ
-    from sympy.polys.matrices import DomainMatrix
-
-    # the constant stands last, so that it is a pivot only if the equations contradict each other
-    entries = {
-        i: {(j - 1) % (size + 1): QQ(Fraction(a).numerator, Fraction(a).denominator) for j, a in enumerate(row) if a}
-        for i, row in enumerate(rows)
-        if any(row)
-    }
-    matrix, pivots = DomainMatrix(entries, (len(rows), size + 1), QQ).rref()
-    if size in pivots:
-        return Reduction(size, {}, consistent=False)
-    reduced = matrix.rep.to_sdm() if hasattr(matrix.rep, "to_sdm") else matrix.rep
-    solved = {}
-    for i, p in enumerate(pivots):
-        solved[p + 1] = {(j + 1) % (size + 1): -Fraction(int(a.numerator), int(a.denominator)) for j, a in reduced[i].items() if j != p}
-    return Reduction(size, solved)
+    """Solve the equations ``row = 0`` exactly, one after the other."""
+    reduced = Reduction(size, {})
+    for row in rows:
+        rest = reduced.reduce(row)
+        if rest.keys() == {0}:
+            return Reduction(size, {}, consistent=False)
+        if rest:
+            reduced = extend(reduced, rest)
+    return reduced
 
 
 def extend(reduced: Reduction, rest: dict[int, Fraction]) -> Reduction:

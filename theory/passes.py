@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import inf
 
 from .architecture import Node
 from .observables import Observable
 from .propagate import Net, Noted, Pruning, Report, Site, Term, Update
-from .words import NOTHING, Algebra, Gauss, Piece, Word
+from .words import NOTHING, Algebra, Gauss, Letter, Piece, Word
 
 OFFSET = frozenset({"softplus", "sigmoid", "softmax"})  # functions that are not zero at zero
 RECTIFIED = frozenset({"relu", "gelu", "silu"})  # zero at zero, with a mean over a symmetric argument of its size
@@ -25,6 +26,7 @@ class Run:
         self.bases = dict(BASES)
         self.bounded = {0}  # forms of forward pieces that are 0 here and at most 0 wherever the network is stable
         self.initial: set[Word] = set()
+        self.heads: dict[tuple[int, int], object] = {}
         self.dropped = self.capped = 0
         self.weights = [self._gauss(i, name) for i, name in enumerate(net.names)]
 
@@ -54,6 +56,7 @@ class Run:
             grads = self._backward(acts, updates) if backward or step < steps - 1 else [[] for _ in acts]
             if not step and self.pruning.response:
                 self.initial.update(p.word for pieces in acts + grads for p in pieces)
+                self.heads.clear()
             if step < steps - 1:
                 updates = [self._update(i, acts, grads) for i in range(len(self.weights))]
         return Report(acts, grads, self.terms, {o: size for o, (_, size) in self.incoherent.items()}, self.dropped, self.capped)
@@ -186,28 +189,26 @@ class Run:
     def _updated(self, site: Site, pieces: list[Piece], updates: list[Update], over: int, *, flipped: bool, backward: bool) -> list[Piece]:
         out: list[Piece] = []
         room, via = 2 * self.space.half(over)[0], self._via(site.weight)
-        order, inner = self.order, self.algebra.inner
-        peaks: list[int | None] = [None, None]
+        limit, inner, slack = self.order, self.algebra.inner, self.slack
+        floors: list[float] = [-inf, -inf]  # of what was there at initialisation, and of changes
         notes = self._note(site.node, "dW x0", backward), self._note(site.node, "dW dx", backward)
+        sides = [(u, *((u.right, u.left) if flipped else (u.left, u.right))) for u in updates]
         for p in sorted(pieces, key=lambda p: -p.size):
-            kind = p.via > 0
-            for u in updates:
-                peak = peaks[kind]
-                if peak is not None and u.reach + p.size + room < peak - self.slack:
+            kind, size_p, order_p = p.via > 0, p.size, p.order
+            for u, left, right in sides:
+                if u.reach + size_p + room < floors[kind]:
                     break
-                left, right = (u.right, u.left) if flipped else (u.left, u.right)
-                total = 1 + left.order + right.order + p.order
-                if total > order:
+                total = u.order + order_p
+                if total > limit:
                     continue
-                rest = u.size - right.size, u.form - right.form
+                rest_size, rest_form = u.size - right.size, u.form - right.form
                 for size, form, signs in inner(right, p, over):
-                    q = Piece(rest[0] + size, rest[1] + form, left.word, left.base, signs ^ left.signs, total, via)
+                    q = Piece(rest_size + size, rest_form + form, left.word, left.base, signs ^ left.signs, total, via)
                     out.append(q)
-                    peak = peaks[kind]
-                    peaks[kind] = q.size if peak is None or q.size > peak else peak
                     notes[kind].append((q.size, q.form, total))
+                    floors[kind] = max(floors[kind], q.size - slack)
                 if kind:
-                    self._incoherent(site.node, "dW dx", backward, u.size + p.size + room // 2, total)
+                    self._incoherent(site.node, "dW dx", backward, u.size + size_p + room // 2, total)
         return out
 
     def _aligned(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
@@ -334,10 +335,17 @@ class Run:
 
         Words that are there at initialisation are kept apart, since changes along them add up with them.
         """
+        key = p.word.key, p.base
+        found = self.heads.get(key)
+        if found is None:
+            found = self.heads[key] = self._merged(p)
+        return found
+
+    def _merged(self, p: Piece) -> object:
         if self.pruning.merge is None or p.word in self.initial:
             return p.word, p.base
-        letters, word = [], p.word
-        for letter in word:
+        letters: list[Letter] = []
+        for letter in p.word:
             if len(letters) == self.pruning.merge:
                 return (*letters, p.word.gain)
             letters.append(letter)
@@ -348,10 +356,11 @@ class Run:
 
         Where ties are kept it must be as large as a form too: equal, or larger by what some tensor's stability bounds.
         """
-        if not self.pruning.ties:
-            return any(s >= size and o <= order for s, _, o, _ in bucket)
-        bounded = self.bounded
-        return any(s >= size and o <= order and (s > size or form - f in bounded) for s, f, o, _ in bucket)
+        ties, bounded = self.pruning.ties, self.bounded
+        for s, f, o, _ in bucket:  # noqa: SIM110 (a generator takes twice as long here)
+            if s >= size and o <= order and (not ties or s > size or form - f in bounded):
+                return True
+        return False
 
     def _prune(self, pieces: list[Piece]) -> list[Piece]:
         if len(pieces) < 2:

@@ -69,10 +69,9 @@ class Update:
     size: int
     form: int
 
-    @property
-    def reach(self) -> int:
-        """Its size with all that cancelling letters can add."""
-        return self.size + self.left.word.gain + self.right.word.gain
+    def __post_init__(self) -> None:
+        self.order = 1 + self.left.order + self.right.order
+        self.reach = self.size + self.left.word.gain + self.right.word.gain  # with all that cancelling letters can add
 
 
 @dataclass

@@ -116,7 +116,7 @@ class ExponentTable:
         for row in self.rows:
             if row.weight == weight:
                 return row
-        if not self.rows:
+        if not self.rows and self.clash:
             raise ValueError(f"there is no table for `{self.target}`: {self.verdict} ({'; '.join(self.clash)})")
         raise KeyError(f"the table of `{self.target}` has no weight `{weight}` (it has {', '.join(r.weight for r in self.rows)})")
 
