@@ -13,7 +13,7 @@ from .optimizers import Optimizer, find_optimizer
 from .propagate import Net, Pruning, Report
 from .scales import Axis, Powers, Regime
 from .solve import Solution, Solver
-from .table import ExponentTable, Operation, Row, Shape
+from .table import COLUMNS, ExponentTable, Operation, Row, Shape
 from .words import Piece
 
 ALIGNMENTS: dict[str, tuple[Fraction, Fraction, Fraction] | None] = {
@@ -209,19 +209,21 @@ class _Case:
         back, forward = sizes.get(name, (Fraction(0), Fraction(0)))
         std = solution.point.get(f"std:{name}", Fraction(0))
         rate = self.rate(net, name, solution.point.get(f"amp:{name}", Fraction(0)), back, forward, std)
-        eps = back + forward if "faithful" in self.names and self.optimizer.epsilon else Fraction(0)
-        decay = -rate if "equal-timescale" in self.names and self.optimizer.decay else Fraction(0)
+        added = [d.exponent(back, forward, *net.fans(name)) for d in self.optimizer.damping if "faithful" in self.names]
+        eps, damping, *_ = (*added, Fraction(0), Fraction(0))
+        decay = -rate if "equal-timescale" in self.names and self.optimizer.decay == "coupled" else Fraction(0)
         return Row(
             name, shape, init_std=self.power(std), learning_rate=self.power(rate), epsilon=self.power(eps),
-            weight_decay=self.power(decay), zero_init=weight.init == "zero", trained=weight.trained,
+            weight_decay=self.power(decay), damping=self.power(damping), zero_init=weight.init == "zero", trained=weight.trained,
             reason=self._reason(net, name, std, rate, back, forward),
         )  # fmt: skip
 
     def rate(self, net: Net, name: str, amp: Fraction, back: Fraction, forward: Fraction, std: Fraction) -> Fraction:
         """Exponent of the learning rate: update entries are amplitude times both factors of the gradient."""
         k, (out, inn) = self.optimizer, net.fans(name)
-        rate = amp + (1 - k.degree_back) * back + (1 - k.degree_forward) * forward - k.offset_out * out - k.offset_in * inn
-        return rate - std if k.relative else rate
+        rate = amp + (1 - k.degree_back) * back + (1 - k.degree_forward) * forward - k.offset(out, inn)
+        zero = self.architecture.weights[name].init == "zero"
+        return rate - std if k.relative and not zero else rate
 
     def _reason(self, net: Net, name: str, std: Fraction, rate: Fraction, back: Fraction, forward: Fraction) -> str:
         """One line of mathematics for the initialisation and one for the rate."""
@@ -248,7 +250,7 @@ def _join(first: ExponentTable, second: ExponentTable) -> ExponentTable:
     """Two tables, each of one axis alone, as one; it has rows only if both have."""
     rows = []
     for a, b in zip(first.rows, second.rows, strict=bool(first.rows and second.rows)):
-        columns = {c: getattr(a, c) * getattr(b, c) for c in ("multiplier", "init_std", "learning_rate", "epsilon", "weight_decay")}
+        columns = {c: getattr(a, c) * getattr(b, c) for c in COLUMNS}
         rows.append(replace(a, **columns, reason=a.reason + " | " + b.reason))
     operations = (
         replace(a, multiplier=a.multiplier * b.multiplier) for a, b in zip(first.operations, second.operations, strict=bool(rows))

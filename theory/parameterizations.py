@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from .architecture import Architecture
@@ -29,9 +30,19 @@ def standard(architecture: Architecture, optimizer: str | Optimizer) -> Exponent
     return _table(architecture, find_optimizer(optimizer), rule)
 
 
+def _published(optimizer: str | Optimizer, name: str) -> Optimizer:
+    """The optimizer, if the parameterisation is published for it: SGD, or one with entrywise updates of order one."""
+    how = find_optimizer(optimizer)
+    if how.relative or how.offset(Fraction(1), Fraction(2)) or how.degree not in (0, 1):
+        raise ValueError(
+            f"`{name}` is published for SGD and entrywise optimizers, not for `{how.name}`; `--desiderata ntk` derives a table"
+        )
+    return how
+
+
 def neural_tangent(architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
     """Neural tangent parameterisation: multiplier 1/sqrt(fan-in), std 1; Adam's rates keep the kernel finite (TP IVb, Def. 2.9.11)."""
-    how = find_optimizer(optimizer)
+    how = _published(optimizer, "ntp")
 
     def rule(shape: Shape, ones: bool) -> dict[str, Powers]:
         del ones
@@ -47,7 +58,7 @@ def neural_tangent(architecture: Architecture, optimizer: str | Optimizer) -> Ex
 
 def mean_field(architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
     """Mean-field parameterisation: as NTP with the readout's multiplier 1/fan-in; SGD's rate grows with the width."""
-    how = find_optimizer(optimizer)
+    how = _published(optimizer, "mean-field")
 
     def rule(shape: Shape, ones: bool) -> dict[str, Powers]:
         del ones

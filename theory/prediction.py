@@ -135,7 +135,7 @@ def _solve_amplitudes(
             rows.append(_pin(net, name, value))
     for name, rate in updates.items():
         out, inn = net.fans(name)
-        given = rate + optimizer.offset_out * out + optimizer.offset_in * inn
+        given = rate + optimizer.offset(out, inn)
         row = list(_pin(net, f"amp:{name}", given))
         if name in pieces:
             for share, piece in zip((1 - optimizer.degree_back, 1 - optimizer.degree_forward), pieces[name], strict=True):

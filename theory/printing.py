@@ -14,6 +14,7 @@ HEAD = {
     "learning_rate": "learning rate",
     "epsilon": "epsilon",
     "weight_decay": "weight decay",
+    "damping": "second damping",
 }
 
 
@@ -21,7 +22,7 @@ def _columns(table: ExponentTable) -> list[str]:
     from .optimizers import find_optimizer
 
     optimizer = find_optimizer(table.optimizer)
-    hidden = {"epsilon"} if not optimizer.epsilon else set()
+    hidden = {"epsilon", "damping"} if not optimizer.damping else {"damping"} if len(optimizer.damping) < 2 else set()
     if not any(row.weight_decay for row in table.rows):
         hidden.add("weight_decay")
     if not any(row.multiplier for row in table.rows):
@@ -32,7 +33,7 @@ def _columns(table: ExponentTable) -> list[str]:
 def _cell(row: Row, column: str) -> str | Powers:
     if column == "init_std" and row.zero_init:
         return "0"
-    if column in ("learning_rate", "epsilon", "weight_decay") and not row.trained:
+    if column in ("learning_rate", "epsilon", "weight_decay", "damping") and not row.trained:
         return "frozen"
     return getattr(row, column)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from .optimizers import Optimizer, find_optimizer
 from .scales import Powers, Regime
 
 SCHEMA = 1
-COLUMNS = ("multiplier", "init_std", "learning_rate", "epsilon", "weight_decay")
+COLUMNS = ("multiplier", "init_std", "learning_rate", "epsilon", "weight_decay", "damping")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Shape:
 class Row:
     """How one weight scales; every column is a power of the axes (positive grows).
 
+    ``epsilon`` and ``damping`` are the first and the second constant that the optimizer adds to something (see `Damping`).
+
     ``weight_decay`` is lambda in ``w <- w - rate * lambda * w``. ``zero_init`` weights start at zero, and
     their ``init_std`` has no meaning.
     """
@@ -37,6 +40,7 @@ class Row:
     learning_rate: Powers = Powers()
     epsilon: Powers = Powers()
     weight_decay: Powers = Powers()
+    damping: Powers = Powers()
     zero_init: bool = False
     shared_init: bool = False
     trained: bool = True
@@ -46,14 +50,18 @@ class Row:
     def regauged(self, multiplier: Powers, optimizer: Optimizer) -> Row:
         """The same parameterisation with this multiplier: the factor moves out of the weight."""
         theta = multiplier / self.multiplier
-        rate = Powers() if optimizer.relative else theta ** (-1 - optimizer.degree)
+        rate = theta ** (-1 - optimizer.degree)
+        if optimizer.relative and not self.zero_init:
+            rate = Powers()
+        epsilon, damping = (theta**degree for degree in _degrees(optimizer))
         return replace(
             self,
             multiplier=multiplier,
             init_std=self.init_std / theta,
             learning_rate=self.learning_rate * rate,
-            epsilon=self.epsilon * theta,
-            weight_decay=self.weight_decay / rate,
+            epsilon=self.epsilon * epsilon,
+            weight_decay=self.weight_decay / rate if optimizer.decay == "coupled" else self.weight_decay,
+            damping=self.damping * damping,
         )
 
     def invariants(self, optimizer: Optimizer) -> dict[str, Powers]:
@@ -62,13 +70,20 @@ class Row:
         found = {} if self.zero_init else {"init": m * self.init_std}
         if not self.trained:
             return found
-        relative = m * self.init_std * self.learning_rate
-        found["update"] = relative if optimizer.relative else m ** (1 + optimizer.degree) * self.learning_rate
-        if optimizer.epsilon:
-            found["epsilon"] = self.epsilon / m
+        relative = optimizer.relative and not self.zero_init
+        found["update"] = (m * self.init_std if relative else m ** (1 + optimizer.degree)) * self.learning_rate
+        for name, value, degree in zip(("epsilon", "damping"), (self.epsilon, self.damping), _degrees(optimizer), strict=True):
+            if len(optimizer.damping) > (name == "damping"):
+                found[name] = value / m**degree
         if optimizer.decay:
-            found["decay"] = self.learning_rate * self.weight_decay
+            found["decay"] = self.weight_decay * (self.learning_rate if optimizer.decay == "coupled" else Powers())
         return found
+
+
+def _degrees(optimizer: Optimizer) -> tuple[Fraction, Fraction]:
+    """Degrees in the stored gradient of what epsilon and the second damping are added to."""
+    first, second, *_ = (*(d.degree for d in optimizer.damping), Fraction(0), Fraction(0))
+    return first, second
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ..targets import choose
+
+if TYPE_CHECKING:
+    from ...theory.optimizers import Optimizer
 
 
 def _summary(thing: object) -> str:
@@ -21,10 +25,16 @@ def _architectures() -> Mapping[str, str]:
 def _optimizers() -> Mapping[str, str]:
     from ...theory.optimizers import OPTIMIZERS
 
-    return {
-        name: f"degree {o.degree_back} in the backward factor, {o.degree_forward} in the forward factor{', with an epsilon' * o.epsilon}"
-        for name, o in OPTIMIZERS.items()
-    }
+    return {name: _update_rule(optimizer) for name, optimizer in OPTIMIZERS.items()}
+
+
+def _update_rule(o: Optimizer) -> str:
+    """The entries of an update, as a product of powers."""
+    powers = {"d": o.degree_back, "x": o.degree_forward, "out": o.offset_out, "in": o.offset_in, "max(out,in)": o.offset_max}
+    factors = [name if power == 1 else f"{name}^{power}" for name, power in powers.items() if power]
+    entries = " ".join(["rate", *factors, *(["|w|"] if o.relative else [])])
+    added = {0: "no epsilon", 1: "an epsilon", 2: "two dampings"}[len(o.damping)]
+    return f"{entries}; {added}; {f'{o.decay} decay' if o.decay else 'no decay'}"
 
 
 def _desiderata() -> Mapping[str, str]:
