@@ -108,5 +108,7 @@ def _groups(network: Network) -> list[dict[str, Any]]:
     for name, weight in network.named_weights().items():
         if weight.requires_grad:
             own = network.scaling.weights[name]
-            groups.append({"params": [weight], "lr": own.learning_rate, "eps": own.epsilon, "weight_decay": own.weight_decay, "name": name})
+            kind = network.architecture.weights[name]
+            group = {"lr": own.learning_rate, "eps": own.epsilon, "weight_decay": own.weight_decay}
+            groups.append({"params": [weight], **group, "name": name, "split": (1 + len(kind.index), len(kind.out))})
     return groups

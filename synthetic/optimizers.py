@@ -1,4 +1,4 @@
-"""SGD and Adam over stacked parameters, with a learning rate for every replica."""
+"""Optimizers over stacked parameters, with a learning rate for every replica."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .directions import RULES, Rule, find_rule, rms
+
 Group = Mapping[str, Any]
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
@@ -16,13 +18,14 @@ Tensors = list[Tensor] | tuple[Tensor, ...]
 class _Stacked:
     """Parameters with their rates, one entry per replica, shaped to broadcast over each parameter."""
 
-    def __init__(self, groups: Sequence[Group], rates: Sequence[float] | Float[Tensor, " replica"] | None):
+    def __init__(self, groups: Sequence[Group], rates: Sequence[float] | Float[Tensor, " replica"] | None, *, coupled: bool = True):
         self.parameters = [p for group in groups for p in group["params"]]
         self.names = [group.get("name", "") for group in groups for _ in group["params"]]
         owners = [group for group in groups for _ in group["params"]]
         self.rates = [_per_replica(o["lr"], rates, p) for o, p in zip(owners, self.parameters, strict=True)]
         self.decays = [
-            _per_replica(o.get("weight_decay", 0.0), None, p) * rate for o, p, rate in zip(owners, self.parameters, self.rates, strict=True)
+            _per_replica(o.get("weight_decay", 0.0), None, p) * (rate if coupled else 1.0)
+            for o, p, rate in zip(owners, self.parameters, self.rates, strict=True)
         ]
         self.epsilons = [float(o.get("eps", 0.0)) for o in owners]
         self._decayed = any(bool(decay.any()) for decay in self.decays)
@@ -57,17 +60,25 @@ def _per_replica(value: float | Tensor, factors: Sequence[float] | Tensor | None
 
 
 class SGD:
-    """``v <- momentum v + g``, ``w <- w - lr lambda w - lr v``.
+    """``v <- momentum v + g``, ``w <- w - lr lambda w - lr v``; with ``nesterov``, ``g + momentum v`` for the last ``v``.
 
     Args:
         groups: as `build` returns them.
         rates: one factor per replica on every ``lr``.
         momentum: 0 keeps no state.
+        nesterov: look ahead.
     """
 
-    def __init__(self, groups: Sequence[Group], rates: Sequence[float] | Float[Tensor, " replica"] | None = None, *, momentum: float = 0.0):
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        rates: Sequence[float] | Float[Tensor, " replica"] | None = None,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+    ):
         self._stacked = _Stacked(groups, rates)
-        self.momentum = momentum
+        self.momentum, self.nesterov = momentum, nesterov
         self._velocity = [torch.zeros_like(p) for p in self._stacked.parameters] if momentum else []
 
     @torch.no_grad()
@@ -77,7 +88,8 @@ class SGD:
             torch._foreach_mul_(self._velocity, self.momentum)
             torch._foreach_add_(self._velocity, gradients)
         self._stacked.decay(factor)
-        self._stacked.subtract(self._velocity or gradients, factor)
+        ahead = torch._foreach_add(gradients, self._velocity, alpha=self.momentum) if self.nesterov and self.momentum else None
+        self._stacked.subtract(ahead or self._velocity or gradients, factor)
 
     def freeze(self, replicas: Bool[Tensor, " replica"]) -> None:
         """Set parameters, state and rates of these replicas to zero: they have diverged, the others go on."""
@@ -95,6 +107,7 @@ class Adam:
         groups: as `build` returns them.
         rates: one factor per replica on every ``lr``.
         betas: decay of the two moments.
+        coupled: whether decay is multiplied by the rate.
     """
 
     def __init__(
@@ -103,8 +116,9 @@ class Adam:
         rates: Sequence[float] | Float[Tensor, " replica"] | None = None,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
+        coupled: bool = True,
     ):
-        self._stacked = _Stacked(groups, rates)
+        self._stacked = _Stacked(groups, rates, coupled=coupled)
         self.betas = betas
         parameters = self._stacked.parameters
         self._mean, self._square, self._update = ([torch.zeros_like(p) for p in parameters] for _ in range(3))
@@ -138,7 +152,60 @@ class Adam:
         )  # fmt: skip
 
 
-Update = SGD | Adam
+class Directed:
+    """``w <- w - lr lambda w - lr direction(g)`` by a `Rule` on every matrix; vectors are matrices of one column.
+
+    Args:
+        groups: as `build` returns them; ``split`` says how many leading dimensions are a batch, and how many make the output.
+        rule: the direction.
+        rates: one factor per replica on every ``lr``.
+    """
+
+    def __init__(self, groups: Sequence[Group], rule: Rule, rates: Sequence[float] | Float[Tensor, " replica"] | None = None):
+        self._stacked = _Stacked(groups, rates)
+        self.rule = rule
+        self._splits = [group.get("split", (1, 1)) for group in groups for _ in group["params"]]
+        self._memory = [torch.zeros_like(p) for p in self._stacked.parameters] if rule.betas else []
+
+    @torch.no_grad()
+    def step(self, gradients: Tensors, factor: float = 1.0) -> None:
+        """Update all parameters in place; ``factor`` is the value of the schedule."""
+        if self.rule.betas:
+            first, second = self.rule.betas
+            mixed = torch._foreach_lerp(gradients, self._memory, first)
+            torch._foreach_lerp_(self._memory, gradients, 1 - second)
+            gradients = mixed
+        parameters = self._stacked.parameters
+        updates = [self._update(g, p, split) for g, p, split in zip(gradients, parameters, self._splits, strict=True)]
+        before = [self._sizes(p, split) for p, split in zip(parameters, self._splits, strict=True)] if self.rule.sphere else []
+        self._stacked.decay(factor)
+        self._stacked.subtract(updates, factor)
+        for p, split, size in zip(parameters, self._splits, before, strict=False):
+            _matrices(p, split).mul_(size / self._sizes(p, split))
+
+    def freeze(self, replicas: Bool[Tensor, " replica"]) -> None:
+        """Set parameters, state and rates of these replicas to zero: they have diverged, the others go on."""
+        self._stacked.freeze(replicas, self._memory)
+
+    def _update(self, gradient: Tensor, parameter: Tensor, split: tuple[int, int]) -> Tensor:
+        direction = self.rule.direction(_matrices(gradient, split))
+        if self.rule.relative:
+            direction = direction * self._sizes(parameter, split)
+        return direction.reshape(parameter.shape)
+
+    def _sizes(self, parameter: Tensor, split: tuple[int, int]) -> Tensor:
+        return rms(_matrices(parameter, split))
+
+
+def _matrices(tensor: Tensor, split: tuple[int, int]) -> Tensor:
+    """A view (*batch, out, inn) of (*batch, *out, *inn)."""
+    batch, out = split
+    shape = tensor.shape
+    return tensor.view(*shape[:batch], shape[batch : batch + out].numel(), shape[batch + out :].numel())
+
+
+Update = SGD | Adam | Directed
+EXECUTED = ("sgd", "momentum", "nesterov", "adam", "adamw", "adamw-independent", "rmsprop", *RULES, "shampoo")
 
 
 def make_update(
@@ -149,13 +216,18 @@ def make_update(
     momentum: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> Update:
-    """The optimizer of this name: ``sgd``, ``adam`` or ``adamw``.
+    """The optimizer of this name, one of `EXECUTED` or ``shampoo:L,R``.
 
     Raises:
         ValueError: if it cannot be executed; the message lists those that can.
     """
-    if name == "sgd":
-        return SGD(groups, rates, momentum=momentum)
-    if name in ("adam", "adamw"):
-        return Adam(groups, rates, betas=betas)
-    raise ValueError(f"the optimizer `{name}` cannot be executed; choose from sgd, adam, adamw")
+    if name in ("sgd", "momentum", "nesterov"):
+        return SGD(groups, rates, momentum=momentum or (0.0 if name == "sgd" else 0.9), nesterov=name == "nesterov")
+    if name in ("adam", "adamw", "adamw-independent"):
+        return Adam(groups, rates, betas=betas, coupled=name != "adamw-independent")
+    if name == "rmsprop":
+        return Adam(groups, rates, betas=(0.0, betas[1]))
+    rule = find_rule(name)
+    if rule is not None:
+        return Directed(groups, rule, rates)
+    raise ValueError(f"the optimizer `{name}` cannot be executed; choose from {', '.join(EXECUTED)}")

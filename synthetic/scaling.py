@@ -31,6 +31,7 @@ class WeightScaling:
     learning_rate: float
     epsilon: float
     weight_decay: float
+    damping: float
     shared_init: bool
     trained: bool
 

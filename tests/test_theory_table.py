@@ -104,7 +104,7 @@ def test_json_round_trip(table: ExponentTable):
     [
         ({"schema": 2}, "not a table of schema 1"),
         ({"rows": None}, "lacks the field `rows`"),
-        ({"optimizer": "lion"}, "unknown optimizer `lion`"),
+        ({"optimizer": "leon"}, "unknown optimizer `leon`"),
         ({"rows": [{"shape": {}}]}, "lacks the field `weight`"),
         ({"rows": [{"weight": "W", "init_std": {"n": "half"}}]}, "row `W` of the table: power of axis `n` `half` is not a rational"),
     ],

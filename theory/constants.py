@@ -17,6 +17,7 @@ class WeightConstants:
     multiplier: float = 1.0
     epsilon: float = 1e-8
     weight_decay: float = 0.0
+    damping: float = 1e-8
 
 
 @dataclass(frozen=True)
