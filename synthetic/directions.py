@@ -117,10 +117,19 @@ RULES = {
 
 
 def find_rule(name: str) -> Rule | None:
-    """The rule of this name, or None; ``shampoo:L,R`` has the powers of both factors, of the present gradient alone."""
+    """The rule of this name, or None; ``shampoo:L,R`` has the powers of both factors, of the present gradient alone.
+
+    Raises:
+        ValueError: if the powers add up to more than 1/2: then the smallest singular values of a gradient lead, and what
+            they do is decided by the damping, which is not executed.
+    """
     family, _, exponents = name.partition(":")
     if family == "shampoo":
         left, right = (_number(e) for e in exponents.split(",")) if exponents else (0.25, 0.25)
+        if left + right > 0.5:
+            raise ValueError(
+                f"the optimizer `{name}` inverts a gradient, which needs its damping; executed are powers with a sum up to 1/2"
+            )
         return Rule(lambda g: spectral(g, 1 - 2 * (left + right)))
     return RULES.get(name)
 

@@ -84,5 +84,5 @@ def test_rates_must_be_one_per_replica():
 
 
 def test_an_unknown_optimizer_is_named():
-    with pytest.raises(ValueError, match="`lion` cannot be executed; choose from sgd, adam, adamw"):
-        make_update("lion", [])
+    with pytest.raises(ValueError, match="`kfac` cannot be executed; choose from sgd, momentum, nesterov, adam"):
+        make_update("kfac", [])
