@@ -163,12 +163,14 @@ def find_optimizer(name: str | Optimizer) -> Optimizer:
         ValueError: if there is none, or a different one of this name; the message says which there are.
     """
     if isinstance(name, Optimizer):
+        if ":" in name.name and find_optimizer(name.name) == name:
+            return name
         if OPTIMIZERS.setdefault(name.name, name) != name:
             raise ValueError(f"there is another optimizer `{name.name}`; give yours a different name")
         return name
     family, colon, exponents = name.partition(":")
     if colon and family in FAMILIES and exponents.count(",") == 1:
-        return find_optimizer(FAMILIES[family](*exponents.split(",")))
+        return FAMILIES[family](*exponents.split(","))
     if name not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer `{name}`; choose from {', '.join(OPTIMIZERS)}, or shampoo:LEFT,RIGHT and kfac:A,B")
     return OPTIMIZERS[name]

@@ -271,7 +271,7 @@ def differences(first: ExponentTable, second: ExponentTable, *, decay: bool = Tr
             continue
         a, b = (s or {} for s in sides)
         for key in dict.fromkeys((*a, *b)):
-            skip = (key == "decay" and not decay) or (key == "epsilon" and not epsilon)
+            skip = (key == "decay" and not decay) or (key in ("epsilon", "damping") and not epsilon)
             if not skip and a.get(key) != b.get(key):
                 found.append(Difference(name, key, a.get(key), b.get(key)))
     for name in dict.fromkeys(o.name for o in (*first.operations, *second.operations)):

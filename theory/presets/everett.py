@@ -1,9 +1,9 @@
 """Maximal rates of Everett et al. for given (a, b), per alignment.
 
 (a, b) are read at second hand; the rates follow from the paper's constraints (full: alpha = u = 1, omega = 1/2 in every layer,
-the readout included; none: all 1/2), and epsilon from TP IVb's faithful rule at initialisation. Without alignment SGD's rates of muP and
-MFP are not unique and left out; under Adam the readout of muP and MFP then outgrows its initial value (TP IVb's condition
-``b <= c`` fails), so that no epsilon stays faithful, and none is given.
+the readout included; none: all 1/2), and epsilon from TP IVb's faithful rule at initialisation. Without alignment SGD's rates
+of muP and MFP are not unique and left out, and so are Adafactor's, which are unverified; under Adam the readout of muP and MFP
+then outgrows its initial value (TP IVb's condition ``b <= c`` fails), so that no epsilon stays faithful, and none is given.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ RATES: dict[tuple[str, str], dict[str, Column]] = {
     ("sgd", "none"): {"stp": ("-1/2", 0, H), "ntk": ("-1/2", -1, "-1/2")},
     ("adam", "full"): {"stp": (0, 1, 1), "ntk": (0, H, H), "mup": (H, 1, H), "mfp": (0, H, 0)},
     ("adam", "none"): {"stp": (0, H, H), "ntk": (0, 0, 0), "mup": (H, H, 0), "mfp": (0, 0, "-1/2")},
+    ("adafactor", "full"): {"stp": (0, H, H), "ntk": (0, H, H), "mup": (0, H, 0), "mfp": (0, H, 0)},
+    ("adafactor", "none"): {"stp": (0, 0, 0), "ntk": (0, 0, 0)},
 }
 
 EVERETT = tuple(

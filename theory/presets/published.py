@@ -6,10 +6,11 @@ from ..architecture import Architecture, Node, Weight
 from ..scales import Axis, Powers
 from ..table import ExponentTable, Operation, Row, Shape
 from .everett import EVERETT
+from .matrix_optimizers import MATRIX_OPTIMIZERS
 from .record import Published
 from .tensor_programs import TP4, TP4B, TP5
 
-PUBLISHED: dict[str, Published] = {table.name: table for table in (*TP4, *TP4B, *TP5, *EVERETT)}
+PUBLISHED: dict[str, Published] = {table.name: table for table in (*TP4, *TP4B, *TP5, *EVERETT, *MATRIX_OPTIMIZERS)}
 
 
 def published(name: str, architecture: Architecture) -> ExponentTable:

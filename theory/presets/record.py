@@ -28,7 +28,7 @@ class Published:
     Args:
         name: key of `PUBLISHED`.
         source: paper, and table, definition or equation.
-        optimizer: ``sgd`` or ``adam``.
+        optimizer: its name in `theory.optimizers`.
         entries: exponents by kind of weight: ``in`` (only the fan-out grows: first layers, biases, gains), ``hid`` (both
             fans grow), ``out`` (only the fan-in grows), ``scalar`` (neither). A kind that the source leaves out is absent.
         status: ``read`` at the source, ``second-hand``, or ``derived`` (by us, from the constraints of the source).
