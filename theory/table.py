@@ -72,9 +72,9 @@ class Row:
             return found
         relative = optimizer.relative and not self.zero_init
         found["update"] = (m * self.init_std if relative else m ** (1 + optimizer.degree)) * self.learning_rate
-        for name, value, degree in zip(("epsilon", "damping"), (self.epsilon, self.damping), _degrees(optimizer), strict=True):
-            if len(optimizer.damping) > (name == "damping"):
-                found[name] = value / m**degree
+        added = {"epsilon": self.epsilon, "damping": self.damping}
+        for (name, value), damping in zip(added.items(), optimizer.damping, strict=False):
+            found[name] = value / m**damping.degree
         if optimizer.decay:
             found["decay"] = self.weight_decay * (self.learning_rate if optimizer.decay == "coupled" else Powers())
         return found
