@@ -93,7 +93,7 @@ def test_a_shrinking_dimension():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"optimizer": "lbfgs"}, "unknown optimizer `lbfgs`; choose from sgd, adam"),
+        ({"optimizer": "lbfgs"}, "unknown optimizer `lbfgs`; choose from sgd, momentum"),
         ({"desiderata": "best"}, "unknown desideratum `best`; choose from stable"),
         ({"desiderata": "stable"}, "`stable` must contain either maximal-update or kernel"),
         ({"desiderata": "maximal-update+kernel"}, "either maximal-update or kernel"),
