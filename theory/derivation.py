@@ -16,9 +16,11 @@ from .solve import Solution, Solver
 from .table import COLUMNS, ExponentTable, Operation, Row, Shape
 from .words import Piece
 
+EVERETT = Fraction(1), Fraction(1, 2), Fraction(1)  # alpha, omega, u of "full alignment" (arXiv 2407.05872)
 ALIGNMENTS: dict[str, tuple[Fraction, Fraction, Fraction] | None] = {
     "words": None,  # follows from the architecture
-    "full": (Fraction(1), Fraction(1, 2), Fraction(1)),  # Everett et al.: alpha, omega, u
+    "full": EVERETT,
+    "everett": EVERETT,
     "none": (Fraction(1, 2), Fraction(1, 2), Fraction(1, 2)),
 }
 Fixed = Mapping[str, Mapping[str, Powers]]
