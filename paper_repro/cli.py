@@ -47,7 +47,10 @@ def derive(
         str, typer.Option(metavar="NAME", help="Where factors stand that multiplier and weight can share.")
     ] = "multiplier-free",
     alignment: Annotated[
-        str | None, typer.Option(metavar="words|full|everett|none", help="How updates align with what they act on.  [default: words]")
+        str | None,
+        typer.Option(
+            metavar="words|full|none|...", help="How updates align: derived, or given, as full,W3=none or 3/4:1/2:3/4.  [default: words]"
+        ),
     ] = None,
     parameterization: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Classify this table instead of deriving one.")] = None,
     fix: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Part of the table is given; derive the rest.")] = None,

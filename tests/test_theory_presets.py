@@ -132,6 +132,19 @@ def test_alignment_changes_the_rates():
     assert_different_table(full, none)
 
 
+@pytest.mark.parametrize(
+    ("hidden", "rate"), [("1:1/2:1", -1), ("1/2:1/2:1/2", -H), ("3/4:1/2:3/4", -3 * H / 2), ("1/2:1/2:3/4", -3 * H / 2)]
+)
+def test_alignment_of_one_layer(hidden: str, rate: Fraction):
+    """Adam's hidden rate is n^-max(alpha, u) (Everett et al., the constraints of section 3); the other layers keep theirs."""
+    given = initial(published("everett-stp-adam-full", mlp()))
+    full, one = (derive(mlp(), "adam", alignment=a, fixed=given) for a in ("full", f"full,W2={hidden}"))
+    assert_exponent(one.row("W2").learning_rate, n=rate)
+    assert [one.row(w).learning_rate for w in ("W1", "W3")] == [full.row(w).learning_rate for w in ("W1", "W3")]
+    as_mapping = derive(mlp(), "adam", alignment={"": "full", "W2": hidden.split(":")}, fixed=given)
+    assert as_mapping.row("W2") == one.row("W2")
+
+
 def test_mean_field_is_mup_for_one_hidden_layer_only():
     assert_same_table(published("tp4-mfp", mlp(hidden=1)), derive(mlp(hidden=1), "sgd"))
     with pytest.raises(ValueError, match=r"holds for 1 hidden layer, and `mlp` has 2"):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from .alignment import Given as Alignment
+from .alignment import Triple, read_alignment
 from .architecture import Architecture
 from .closed_form import find_closed_form
 from .desiderata import find_desiderata
@@ -16,13 +18,6 @@ from .solve import Solution, Solver
 from .table import COLUMNS, ExponentTable, Operation, Row, Shape
 from .words import Piece
 
-EVERETT = Fraction(1), Fraction(1, 2), Fraction(1)  # alpha, omega, u of "full alignment" (arXiv 2407.05872)
-ALIGNMENTS: dict[str, tuple[Fraction, Fraction, Fraction] | None] = {
-    "words": None,  # follows from the architecture
-    "full": EVERETT,
-    "everett": EVERETT,
-    "none": (Fraction(1, 2), Fraction(1, 2), Fraction(1, 2)),
-}
 Fixed = Mapping[str, Mapping[str, Powers]]
 
 
@@ -33,7 +28,7 @@ def derive(
     desiderata: str = "mup",
     regime: Regime | None = None,
     gauge: str = "multiplier-free",
-    alignment: str = "words",
+    alignment: Alignment = "words",
     fixed: ExponentTable | Fixed | None = None,
     closed_form: bool = False,
     pruning: Pruning = Pruning(),
@@ -47,7 +42,7 @@ def derive(
         regime: how fast the axes grow; by default every axis that grows does so alone, the others fixed, and the powers
             of all of them are put together in one table.
         gauge: how the freedom between multiplier and weight is used.
-        alignment: ``words`` (derived), or Everett et al.'s exponents ``full`` or ``none`` in place of it.
+        alignment: ``words`` (derived), or exponents in place of it, for all weights or single ones (see `read_alignment`).
         fixed: initialisations and multipliers that are given: a table, or ``{weight: {column: Powers}}``.
         closed_form: under a regime that ties axes, look for powers of each axis as well (see `theory.closed_form`).
         pruning: the order and the cuts of the calculus.
@@ -60,12 +55,11 @@ def derive(
         ValueError: for an unknown name, or a regime that does not fit the architecture.
     """
     how, names = find_optimizer(optimizer), find_desiderata(desiderata)
-    if alignment not in ALIGNMENTS:
-        raise ValueError(f"unknown alignment `{alignment}`; choose from {', '.join(ALIGNMENTS)}")
+    aligned = read_alignment(alignment, architecture.weights)
     given = _given(architecture, fixed, how)
 
     def solve(one: Regime, key: str) -> ExponentTable:
-        case = _Case(architecture, how, names, one, key, alignment)
+        case = _Case(architecture, how, names, one, key, aligned)
         return case.table(case.solve(given, pruning), desiderata, given)
 
     if regime is not None:
@@ -149,11 +143,10 @@ class _Case:
     names: tuple[str, ...]
     regime: Regime
     key: str
-    alignment: str
+    alignment: Mapping[str, Triple] | None
 
     def net(self) -> Net:
-        exponents = ALIGNMENTS[self.alignment]
-        return Net(self.architecture, self.regime, None if exponents is None else {"": exponents})
+        return Net(self.architecture, self.regime, self.alignment)
 
     def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> tuple[Net, Solution, Sizes]:
         """Solve with what is given; a given rate fixes an amplitude once the size of the gradient is known, so it is repeated."""

@@ -243,8 +243,6 @@ class Run:
     def _power(self, axes: int, exponent: Fraction) -> Term:
         half = self.space.half(axes)
         value = Fraction(half[0]) * 2 * exponent, Fraction(half[1]) * 2 * exponent
-        if value[1].denominator != 1:
-            raise ValueError(f"alignment exponent {exponent} needs a finer unit")
         return int(value[0]), int(value[1])
 
     def _update(self, weight: int, acts: list[list[Piece]], grads: list[list[Piece]]) -> list[Update]:

@@ -110,7 +110,8 @@ class Net:
         self.position = {node.name: i for i, node in enumerate(architecture.nodes)}
         self.sites = [self._compile(node) for node in architecture.nodes]
         fixed = [n.power.at(regime) for n in architecture.operations if n.power is not None]
-        self.space = Space(powers, self._unknowns(), _denominator(fixed))
+        given = [exponent for triple in (alignment or {}).values() for exponent in triple]
+        self.space = Space(powers, self._unknowns(), _denominator([*fixed, *given]))
         self.initial_norms: dict[str, Fraction] = {}
 
     def mask(self, dims: Sequence[str]) -> int:
