@@ -69,6 +69,12 @@ _ALL = (
             Figure("fast-transfer", "Fast transfer, solved exactly: random-features ridge regression", "core.fast_transfer"),
         ),
     ),
+    Paper(
+        "verification",
+        "Derived tables against trained networks",
+        "this package; rates of matrix optimizers: arXiv 2512.05620",
+        (Figure("optimizers", "Every optimizer that can be run, under its derived table", "verification.optimizers"),),
+    ),
 )
 PAPERS: Mapping[str, Paper] = {paper.name: paper for paper in _ALL}
 

@@ -6,7 +6,6 @@ one and checked after 1, 2, 3 and 10 updates, the others after one vanishing upd
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +21,12 @@ from ..check import Check, Settings, expect, mutants, run_check
 from ..claims import Claim, Control
 from ..papers import Progress
 from ..results import Result
+from ..slope_claims import distances, largest_excess, slope_claim
 from .coordinate_panels import draw
 from .mutation import mutation_claim
 
 FIGURE = "core/coordinate-check"
 TABLES, OPTIMIZERS = ("sp", "ntp", "mup"), ("sgd", "adam")
-TOLERANCE = 0.1
 MUTATION_SCORES = {"mlp": 1.0, "gpt": 0.95}
 
 
@@ -73,7 +72,9 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
     settings, store = PRESETS[preset], Store(store_home / "store")
     checks = {key: check for key, check in run_all(settings, store, progress)}
     rows = pd.concat(c.rows.assign(architecture=a, table=t, optimizer=o, kind=c.kind) for (a, t, o), c in checks.items())
-    claims = [slope_claim(name, rows[rows["architecture"] == name], altered(name, settings, store)) for name in settings.architectures]
+    text = "the readout's learning-rate exponent of the trained table moved by +1/2"
+    controls = {name: Control(text, largest_excess(altered(name, settings, store).rows)) for name in settings.architectures}
+    claims = [slope_claim(f"{FIGURE}/{name}", name, rows[rows["architecture"] == name], control) for name, control in controls.items()]
     claims.append(share_claim(rows))
     claims += [mutation_claim(FIGURE, architecture(name), MUTATION_SCORES[name], store, progress) for name in settings.mutants]
     images = draw(rows, checks["mlp", "mup", "adam"], checks["mlp", "sp", "adam"], out / "coordinate-check")
@@ -101,34 +102,6 @@ def altered(name: str, settings: Preset, store: Store) -> Check:
     table = parameterization("mup", net, "adam")
     mutant = next(mutant for label, mutant in mutants(table) if label == f"{table.rows[-1].weight} learning_rate +1/2")
     return run_check(net, mutant, Settings(chosen.sizes, 4, (1,)), promise=expect(net, table, (1,)), store=store)
-
-
-def distances(rows: pd.DataFrame) -> pd.Series:
-    """How far each slope is from its exponent (for a crossover: from between its two); inf where nothing could be fitted."""
-    return (rows["measured"] - rows["measured"].clip(rows["low"], rows["predicted"])).abs().fillna(math.inf)
-
-
-def largest_excess(rows: pd.DataFrame) -> float:
-    """The largest distance beyond two standard errors, of the slopes that are not too noisy to tell."""
-    judged = rows[rows["verdict"] != "too noisy"]
-    return float((distances(judged) - 2 * judged["se"].fillna(0)).max())
-
-
-def slope_claim(name: str, rows: pd.DataFrame, control: Check) -> Claim:
-    """The slopes of this architecture are the derived exponents."""
-    judged = rows[rows["verdict"] != "too noisy"]
-    crossovers, noisy = (int((rows["verdict"] == verdict).sum()) for verdict in ("crossover", "too noisy"))
-    text = (
-        f"Every slope of the {name}'s atomic terms is the derived exponent within {TOLERANCE} and two standard errors: "
-        f"{len(judged) - crossovers} slopes, the farthest {distances(judged).max():.3f} away, and {crossovers} crossovers that lie between "
-        f"two exponents ({noisy} more are too noisy to tell: two standard errors exceed {TOLERANCE}); largest distance beyond the errors"
-    )
-    turned = Control("the readout's learning-rate exponent of the trained table moved by +1/2", largest_excess(control.rows))
-    reason = "corrections of relative order n^-1/2 at the smallest width bend a slope by up to 0.1"
-    return Claim(
-        f"{FIGURE}/{name}", text, "widelimit.theory.prediction", "prediction", TOLERANCE, 0.0, reason, turned, largest_excess(rows),
-        relation="<=",
-    )  # fmt: skip
 
 
 def share_claim(rows: pd.DataFrame) -> Claim:

@@ -1,0 +1,106 @@
+"""Every optimizer that can be run: networks trained with it under its own derived table, and under Adam's.
+
+The tables follow from the degrees of an update rule in the two factors of a gradient (arXiv 2512.05620 gives those of Muon and
+Shampoo); here networks say whether they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ...synthetic.optimizers import EXECUTED
+from ...synthetic.store import Store
+from ...theory.derivation import derive
+from ...theory.table import ExponentTable
+from ...theory.zoo import gpt, mlp
+from ..check import Settings, expect, run_check
+from ..claims import Claim, Control
+from ..papers import Progress
+from ..results import Result
+from ..slope_claims import distances, largest_excess, slope_claim
+from .optimizer_panels import draw
+
+FIGURE = "verification/optimizers"
+NETWORKS = {"mlp": mlp(activation="gelu"), "gpt": gpt(vocab=16)}
+FOREIGN = Settings((64, 128, 256), 4, (1,))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Optimizers by architecture, and how each is checked."""
+
+    optimizers: dict[str, tuple[str, ...]]
+    checks: dict[str, Settings]
+
+
+WIDTHS, STEPS = (64, 128, 256, 512), (1, 2, 3)
+PRESETS = {
+    "smoke": Preset({"mlp": ("muon", "lamb", "shampoo")}, {"mlp": Settings((64, 128, 256), 6, (1,))}),
+    "laptop": Preset(
+        {"mlp": EXECUTED, "gpt": ("muon", "lion", "lars", "soap-one-sided")},
+        {"mlp": Settings(WIDTHS, 8, STEPS), "gpt": Settings(WIDTHS, 8, STEPS)},
+    ),
+    "gpu": Preset(
+        {"mlp": EXECUTED, "gpt": EXECUTED},
+        {"mlp": Settings((*WIDTHS, 1024, 2048), 16, STEPS), "gpt": Settings((128, 256, 512, 1024), 16, STEPS)},
+    ),
+}
+
+
+def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -> Result:
+    """Check every optimizer under its own table; as a control, under Adam's rates."""
+    settings, store = PRESETS[preset], Store(store_home / "store")
+    rows = pd.concat(list(_checks(settings, store, progress)), ignore_index=True)
+    foreign = pd.DataFrame(list(_foreign(settings, store, progress)), columns=["architecture", "optimizer", "excess"])
+    claims = [_claim(name, rows, foreign) for name in settings.optimizers]
+    return Result(
+        FIGURE, tuple(claims), draw(rows, out / "optimizers"), {"slopes": _summary(rows), "under-adams-rates": foreign, "terms": rows}
+    )
+
+
+def _checks(settings: Preset, store: Store, progress: Progress) -> Iterator[pd.DataFrame]:
+    for name, optimizers in settings.optimizers.items():
+        for optimizer in optimizers:
+            progress(f"{name} {optimizer}")
+            found = run_check(NETWORKS[name], derive(NETWORKS[name], optimizer), settings.checks[name], store=store)
+            yield found.rows.assign(architecture=name, optimizer=optimizer)
+
+
+def _foreign(settings: Preset, store: Store, progress: Progress) -> Iterator[tuple[str, str, float]]:
+    """Optimizers whose rates are not Adam's, trained with Adam's."""
+    for name, optimizers in settings.optimizers.items():
+        net = NETWORKS[name]
+        adam = derive(net, "adam")
+        for optimizer in optimizers:
+            own = derive(net, optimizer)
+            wrong = _with_rates(own, adam)
+            if wrong.rows != own.rows:
+                progress(f"{name} {optimizer} under Adam's rates")
+                yield name, optimizer, largest_excess(run_check(net, wrong, FOREIGN, promise=expect(net, own, (1,)), store=store).rows)
+
+
+def _with_rates(table: ExponentTable, other: ExponentTable) -> ExponentTable:
+    for row in other.rows:
+        table = table.changed(row.weight, learning_rate=row.learning_rate)
+    return table
+
+
+def _claim(name: str, rows: pd.DataFrame, foreign: pd.DataFrame) -> Claim:
+    rows, foreign = (frame[frame["architecture"] == name] for frame in (rows, foreign))
+    least = foreign.sort_values("excess").iloc[0]
+    control = Control(
+        f"Adam's rates for {least['optimizer']}, of {len(foreign)} with other rates the one least off", float(least["excess"])
+    )
+    count = rows["optimizer"].nunique()
+    return slope_claim(f"{FIGURE}/{name}", f"{name} trained with {count} optimizer{'s' * (count > 1)}", rows, control)
+
+
+def _summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts per architecture and optimizer, with the largest distance of a judged slope from its exponent."""
+    judged = rows.assign(distance=distances(rows).where(rows["verdict"] != "too noisy"))
+    grouped = judged.groupby(["architecture", "optimizer"], sort=False)
+    return grouped["verdict"].value_counts().unstack(fill_value=0).join(grouped["distance"].max()).reset_index()
