@@ -34,7 +34,7 @@ def slope_claim(identity: str, name: str, rows: pd.DataFrame, control: Control) 
     judged = rows[rows["verdict"] != "too noisy"]
     crossovers, noisy = (int((rows["verdict"] == verdict).sum()) for verdict in ("crossover", "too noisy"))
     text = (
-        f"Every slope of the {name}'s atomic terms is the derived exponent within {TOLERANCE} and two standard errors: "
+        f"Every slope of the atomic terms of the {name} is the derived exponent within {TOLERANCE} and two standard errors: "
         f"{len(judged) - crossovers} slopes, the farthest {distances(judged).max():.3f} away, and {crossovers} crossovers that lie between "
         f"two exponents ({noisy} more are too noisy to tell: two standard errors exceed {TOLERANCE}); largest distance beyond the errors"
     )
