@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -195,6 +196,7 @@ def list_names(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; a user's mistake is one line on stderr, never a traceback."""
     given = sys.argv[1:] if arguments is None else arguments
+    gc.set_threshold(50_000)  # a derivation makes many small objects and no cycles; looking for them often costs a tenth of it
     try:
         status = app(given or ["--help"], prog_name="widelimit", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
