@@ -44,6 +44,9 @@ class Settings:
     axis: str = ""
 
 
+QUICK = Settings((64, 128, 256), 4, (1,))  # enough to find an exponent that is off by 1/2
+
+
 @dataclass(frozen=True)
 class Expectation:
     """The class of a table and the exponents of its terms after each step."""
@@ -64,7 +67,9 @@ class Check:
     @property
     def missed(self) -> pd.DataFrame:
         """Rows in which a prediction failed."""
-        return self.rows[self.rows["verdict"].isin(("misses", "diverged"))]
+        from ..figures.compare import misses
+
+        return misses(self.rows)
 
 
 def check(

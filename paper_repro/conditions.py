@@ -40,6 +40,15 @@ def check_task(architecture: Architecture) -> Task:
     return tasks.markov(vocab=vocab, positions=4, samples=64, seed=0)
 
 
+def _exists(architecture: Architecture, axis: str, size: int) -> bool:
+    """Whether all dimensions are positive integers at this size."""
+    sizes = architecture.sizes({axis: size})
+    try:
+        return all(dim.size(sizes) for dim in architecture.dims.values())
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What every network of one check has in common.
@@ -62,19 +71,20 @@ class Conditions:
 
     @classmethod
     def of(cls, architecture: Architecture, table: ExponentTable, axis: str, sizes: Sequence[int]) -> Conditions:
-        """Those of a check over these sizes: the base lies below them, where what vanishes with the size is small already."""
-        return cls(architecture, table, check_task(architecture), axis, max(1, min(sizes) // BELOW))
+        """Those of a check over these sizes: the base lies below them, where what vanishes with the size is small already.
+
+        It is as far below as `BELOW` where every dimension is a positive integer there, else nearer.
+        """
+        smaller = [min(sizes) // factor for factor in range(BELOW, 1, -1) if min(sizes) % factor == 0]
+        base = next((size for size in smaller if _exists(architecture, axis, size)), min(sizes))
+        return cls(architecture, table, check_task(architecture), axis, base)
 
     def as_data(self) -> dict[str, Any]:
         """What a measurement depends on, for the store."""
-        return {
-            "task": self.task.digest,
-            "architecture": self.architecture.as_data(),
-            "table": {row["weight"]: row for row in self.table.as_json()["rows"]},
-            "optimizer": self.table.optimizer,
-            "base": self.base,
-            "rates": dict(self.rates),
-        }
+        from ..synthetic.ensemble import table_data
+
+        own = {"task": self.task.digest, "optimizer": self.table.optimizer, "base": self.base, "rates": dict(self.rates)}
+        return {"architecture": self.architecture.as_data(), **table_data(self.table), **own}
 
     def measure(
         self,
@@ -116,7 +126,8 @@ class Conditions:
         """The largest rate, by halving, at which training is smooth at the smallest and the largest size.
 
         The loss falls in each of the first updates (as many as three, at most ``last``), and in the first by no more than
-        `FALL`: beyond, it overshoots, at every size differently, and no power law holds.
+        `FALL`: beyond, it overshoots, at every size differently, and no power law holds. A table under which no rate is smooth
+        is trained at the last one tried; its slopes will tell.
         """
         rate = 0.5 if find_optimizer(self.table.optimizer).degree else 0.02
         ends, steps = sorted({min(sizes), max(sizes)}), tuple(range(1, min(last, 3) + 1))

@@ -1,7 +1,7 @@
 """Normalised directions of matrix optimizers, on stacks of matrices (..., out, inn).
 
 Running averages are left out but for Lion's: an optimizer's exponents do not depend on them. So LAMB's direction is the sign of
-the present gradient, and Shampoo's factors are those of the present gradient.
+the present gradient, Shampoo's factors are those of the present gradient, and Muon, Dion and SOAP are one rule: the polar factor.
 """
 
 from __future__ import annotations
@@ -12,37 +12,45 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..theory.scales import as_fraction
+
 SKETCH = 64  # columns of a random sketch; a gradient of a finite batch has a smaller rank
-EXACT = 1e-6  # relative part of a gradient that a sketch may miss
 
 
 def singular(g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Singular vectors and values that are not zero: u (..., out, k), s (..., k) with zeros at the end, v^T (..., k, inn).
 
-    A sketch of the range is exact for the low rank that a finite batch gives; what it would miss is measured, and then the
-    full decomposition is taken.
+    A sketch of the range is exact for the low rank that a finite batch gives; what it would miss of any matrix is measured, and
+    then the full decomposition is taken. A matrix that is not finite (its replica has diverged) gets vectors that are not.
     """
+    finite = torch.isfinite(g).all(-1, keepdim=True).all(-2, keepdim=True)
+    u, s, vh = _decomposed(torch.where(finite, g, torch.zeros_like(g)))
+    kept = torch.where(s > _accuracy(g) * s[..., :1], s, torch.zeros_like(s))
+    return torch.where(finite, u, torch.full_like(u, torch.nan)), kept, vh
+
+
+def _accuracy(g: Tensor) -> float:
+    """Of singular values, relative to the largest: what is smaller is rounding."""
+    return max(g.shape[-2:]) * torch.finfo(g.dtype).eps
+
+
+def _decomposed(g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     out, inn = g.shape[-2:]
     if min(out, inn) > 2 * SKETCH:
         probe = torch.randn(inn, SKETCH, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(g)
         basis = torch.linalg.qr(g @ probe).Q
         inside = basis.mT @ g
-        if float((g - basis @ inside).norm()) <= EXACT * float(g.norm()):
+        missed, whole = (a.norm(dim=(-2, -1)) for a in (g - basis @ inside, g))
+        if bool((missed <= _accuracy(g) * whole).all()):
             u, s, vh = torch.linalg.svd(inside, full_matrices=False)
-            return basis @ u, *_cut(s, vh)
-    u, s, vh = torch.linalg.svd(g, full_matrices=False)
-    return u, *_cut(s, vh)
-
-
-def _cut(s: Tensor, vh: Tensor) -> tuple[Tensor, Tensor]:
-    """Singular values below the accuracy of the largest are zero."""
-    return torch.where(s > 1e-8 * s[..., :1], s, torch.zeros_like(s)), vh
+            return basis @ u, s, vh
+    return torch.linalg.svd(g, full_matrices=False)
 
 
 def spectral(g: Tensor, power: float = 0.0) -> Tensor:
     """``u s^power v^T`` over the singular values that are not zero: the polar factor for power 0."""
     u, s, vh = singular(g)
-    scaled = torch.where(s > 0, s.clamp_min(1e-300) ** power, torch.zeros_like(s))
+    scaled = torch.where(s > 0, torch.where(s > 0, s, torch.ones_like(s)) ** power, torch.zeros_like(s))
     return (u * scaled[..., None, :]) @ vh
 
 
@@ -125,15 +133,10 @@ def find_rule(name: str) -> Rule | None:
     """
     family, _, exponents = name.partition(":")
     if family == "shampoo":
-        left, right = (_number(e) for e in exponents.split(",")) if exponents else (0.25, 0.25)
-        if left + right > 0.5:
+        total = sum(float(as_fraction(e, "Shampoo's exponent")) for e in (exponents or "1/4,1/4").split(","))
+        if total > 0.5:
             raise ValueError(
                 f"the optimizer `{name}` inverts a gradient, which needs its damping; executed are powers with a sum up to 1/2"
             )
-        return Rule(lambda g: spectral(g, 1 - 2 * (left + right)))
+        return Rule(lambda g: spectral(g, 1 - 2 * total))
     return RULES.get(name)
-
-
-def _number(text: str) -> float:
-    top, _, bottom = text.partition("/")
-    return float(top) / float(bottom or 1)

@@ -123,7 +123,7 @@ class Ensemble:
             "numerics": NUMERICS,
             "task": self.task.digest,
             "architecture": self.architecture.as_data(),
-            **_table_data(self.table),
+            **table_data(self.table),
             "constants": {**asdict(constants), "learning_rate": None},
             "sizes": dict(self.sizes),
             "base": self.architecture.sizes(self.base or {}),
@@ -137,7 +137,7 @@ class Ensemble:
         }
 
 
-def _table_data(table: ExponentTable) -> dict[str, Any]:
+def table_data(table: ExponentTable) -> dict[str, Any]:
     """What `build` reads of a table: not its reasons, names or gauge."""
     flags = ("zero_init", "shared_init", "trained")
     return {

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..theory.optimizers import find_optimizer
 from .directions import RULES, Rule, find_rule, rms
 
 Group = Mapping[str, Any]
@@ -188,7 +189,7 @@ class Directed:
         self._stacked.freeze(replicas, self._memory)
 
     def _update(self, gradient: Tensor, parameter: Tensor, split: tuple[int, int]) -> Tensor:
-        direction = self.rule.direction(_matrices(gradient, split))
+        direction = self.rule.direction(_matrices(gradient.contiguous(), split))
         if self.rule.relative:
             direction = direction * self._sizes(parameter, split)
         return direction.reshape(parameter.shape)
@@ -224,8 +225,8 @@ def make_update(
     if name in ("sgd", "momentum", "nesterov"):
         return SGD(groups, rates, momentum=momentum or (0.0 if name == "sgd" else 0.9), nesterov=name == "nesterov")
     if name in ("adam", "adamw", "adamw-independent"):
-        return Adam(groups, rates, betas=betas, coupled=name != "adamw-independent")
-    if name == "rmsprop":
+        return Adam(groups, rates, betas=betas, coupled=find_optimizer(name).decay == "coupled")
+    if name == "rmsprop":  # with Adam's correction of the bias, so that its first update is of order one
         return Adam(groups, rates, betas=(0.0, betas[1]))
     rule = find_rule(name)
     if rule is not None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from widelimit.paper_repro.check import Settings, check, expect, mutants, run_check
-from widelimit.paper_repro.conditions import check_task
+from widelimit.paper_repro.conditions import Conditions, check_task
 from widelimit.theory.parameterizations import parameterization
 from widelimit.theory.table import ExponentTable
 from widelimit.theory.zoo import gpt, mlp
@@ -74,3 +74,9 @@ def test_one_size_gives_no_slope():
 def test_the_check_uses_far_fewer_samples_than_the_smallest_width():
     task = check_task(gpt())
     assert task.inputs.shape[1] == 4
+
+
+@pytest.mark.parametrize(("sizes", "base"), [((64, 128), 16), ((8, 16), 4), ((4, 8), 4), ((66, 132), 66)])
+def test_the_base_lies_below_the_sizes_where_the_network_exists(sizes: tuple[int, ...], base: int):
+    net = gpt(vocab=16)  # four heads
+    assert Conditions.of(net, parameterization("sp", net, "sgd"), "n", sizes).base == base

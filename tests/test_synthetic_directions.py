@@ -33,6 +33,30 @@ def test_the_polar_factor_has_unit_singular_values_on_the_range(out: int, inn: i
     assert torch.allclose((u * s[..., None, :]) @ vh, g, atol=1e-8)
 
 
+def test_rounding_in_single_precision_is_no_singular_value():
+    g = low_rank(200, 300, 12)
+    for out in (200, 90):  # with and without a sketch
+        single, double = spectral(g[:, :out].float()), spectral(g[:, :out])
+        assert (single.double() - double).norm() < 1e-3 * double.norm()
+
+
+def test_a_small_matrix_beside_a_large_one_is_as_exact():
+    g = low_rank(200, 300, 100)
+    g[1] *= 1e-12
+    assert torch.allclose(torch.linalg.svdvals(spectral(g))[1, :100], torch.ones(100, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["muon", "soap-one-sided", "shampoo", "swan", "lars"])
+def test_a_replica_that_diverged_stays_diverged_and_leaves_the_others_alone(name: str):
+    p, groups = parameter((2, 150, 140), (1, 1))
+    alone, group = parameter((2, 150, 140), (1, 1))
+    g = low_rank(150, 140, 7)
+    make_update(name, group).step([g])
+    g[1, 0, 0] = torch.inf
+    make_update(name, groups).step([g])
+    assert not torch.isfinite(p[1]).all() and torch.allclose(p[0], alone[0])
+
+
 def test_shampoos_powers_interpolate_between_gradient_and_polar_factor():
     g = low_rank(6, 5, 5)
     rule = find_rule("shampoo:0,0")

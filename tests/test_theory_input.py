@@ -98,6 +98,7 @@ def test_a_shrinking_dimension():
         ({"desiderata": "stable"}, "`stable` must contain either maximal-update or kernel"),
         ({"desiderata": "maximal-update+kernel"}, "either maximal-update or kernel"),
         ({"alignment": "half"}, "unknown alignment `half`; choose from words, full, everett, none"),
+        ({"alignment": "words,W2=none"}, "alignment `words` is derived for all weights or for none"),
         ({"alignment": "full,W9=none"}, "alignment is given for `W9`, which is no weight"),
         ({"alignment": "W2=1:1/4:1"}, "the alignment exponent 1/4 is not between 1/2"),
         ({"gauge": "tp4"}, "unknown gauge `tp4`; choose from multiplier-free"),

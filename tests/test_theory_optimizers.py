@@ -124,3 +124,20 @@ def test_names_with_exponents_and_ones_own():
         find_optimizer("shampoo:half,1")
     with pytest.raises(ValueError, match="published for SGD and entrywise optimizers, not for `muon`"):
         parameterization("ntp", NET, "muon")
+
+
+@pytest.mark.parametrize(("name", "factor"), [("muon", "shape factor n^-1 "), ("lamb", "|W| = n^-1/2 "), ("sgd", "|g|^1 = n^-1 ")])
+def test_the_reason_of_a_rate_multiplies_out(name: str, factor: str):
+    row = derive(NET, name).row("W2")
+    assert factor in row.reason, row.reason
+    update = row.reason.split("dW x0 = rate")[1].split(" changes")[0]
+    powers = [f.rsplit("=", 1)[-1].removeprefix(" shape factor").removeprefix(" fan-in").split()[0] for f in update.split(" *") if f]
+    exponents = [Fraction(p.partition("^")[2] or 1) if p.startswith("n") else Fraction(0) for p in powers]
+    assert sum(exponents, row.learning_rate["n"]) == 0, (powers, row.learning_rate)
+
+
+def test_unknown_ranks_and_decays_are_named():
+    with pytest.raises(ValueError, match="optimizer `mine2`: unknown rank `low`"):
+        Optimizer("mine2", rank="low")
+    with pytest.raises(ValueError, match="unknown decay `l2`"):
+        Optimizer("mine2", decay="l2")

@@ -20,7 +20,7 @@ def read_alignment(given: Given, weights: Iterable[str]) -> dict[str, Triple] | 
     Args:
         given: ``words`` (they follow from the architecture), ``full`` or ``everett`` (1, 1/2, 1), ``none`` (all 1/2), three
             rationals as ``3/4:1/2:3/4``; with exceptions for single weights, as ``full,W3=none``. Or the same as a
-            mapping, with the empty name for all others.
+            mapping, with the empty name for all others (``full`` if it is absent).
         weights: the names of the weights.
 
     Returns:
@@ -34,6 +34,8 @@ def read_alignment(given: Given, weights: Iterable[str]) -> dict[str, Triple] | 
             return None
         parts = [part.rpartition("=") for part in given.split(",")]
         given = {name.strip(): value.strip() for name, _, value in parts}
+    if WORDS in given.values():
+        raise ValueError(f"alignment `{WORDS}` is derived for all weights or for none; give the others exponents")
     known = list(weights)
     for name in given:
         if name and name not in known:

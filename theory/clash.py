@@ -133,8 +133,8 @@ class _Decision:
 
     def _certificate(self, proof: Proof) -> Certificate:
         labels = dict.fromkeys(label for label, _, _ in entries(proof)) | dict.fromkeys(_branched(proof))
-        used = [k for k in labels if k in self.attained]
-        terms, bounds = {k: tuple(self.attained[k]) for k in used}, {k: tuple(self.bounds(k)) for k in used}
+        terms = {k: tuple(self.attained[k]) for k in labels if k in self.attained}
+        bounds = {k: tuple(self.bounds(k)) for k in labels if not k.startswith("given ")}
         return Certificate(terms, proof, bounds, tuple(self.given.values()))
 
     def bounds(self, label: str) -> list[Row]:

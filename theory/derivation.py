@@ -64,11 +64,11 @@ def derive(
 
     if regime is not None:
         regime.check([axis.name for axis in architecture.axes], architecture.name)
-        alone = next(iter(regime.grown)) if len(regime.grown) == 1 else ""
-        regimes = {alone if alone and regime[alone] == 1 else "scale": regime}
+        plain = len(regime.grown) == 1 and regime[regime.grown[0]] == 1
+        regimes = {regime.grown[0] if plain else "scale": regime}
     else:
         grown = [axis for axis in architecture.axes if axis.power]
-        regimes = {axis.name: _alone(architecture, axis) for axis in grown}
+        regimes = {axis.name: alone(architecture, axis) for axis in grown}
     table, *others = (solve(one, key) for key, one in regimes.items())
     for other in others:
         table = _join(table, other)
@@ -77,7 +77,8 @@ def derive(
     return replace(table, regime=regime).in_gauge(gauge)
 
 
-def _alone(architecture: Architecture, axis: Axis) -> Regime:
+def alone(architecture: Architecture, axis: Axis) -> Regime:
+    """One axis grows, the others are fixed."""
     return Regime({a.name: axis.power if a is axis else Fraction(0) for a in architecture.axes})
 
 
@@ -224,7 +225,7 @@ class _Case:
         """One line of mathematics for the initialisation and one for the rate."""
         weight = self.architecture.weights[name]
         grows = net.mask(weight.out) | (net.mask(weight.index))
-        inn = net.fans(name)[1]
+        out, inn = net.fans(name)
         show = lambda p: str(self.power(p)) if p else "1"  # noqa: E731
         lines = []
         if weight.init == "gaussian" and grows:
@@ -237,22 +238,25 @@ class _Case:
             size = (1 + k.degree_forward) * forward
             factors += [f"|x|^{1 + k.degree_forward} = {show(size)}"] if size else []
             factors += [f"fan-in {show(inn)} (aligned)"] if inn else []
+            shape = k.offset(out, inn)
+            factors += [f"shape factor {show(shape)}"] if shape else []
+            factors += [f"|W| = {show(std)}"] if k.relative and std else []
             lines.append(f"dW x0 = rate{''.join(' * ' + f for f in factors)} changes the output by Theta(1), so rate = {show(rate)}")
         return "; ".join(lines)
 
 
 def _join(first: ExponentTable, second: ExponentTable) -> ExponentTable:
     """Two tables, each of one axis alone, as one; it has rows only if both have."""
-    rows = []
-    for a, b in zip(first.rows, second.rows, strict=bool(first.rows and second.rows)):
+    rows, both = [], bool(first.rows and second.rows)
+    for a, b in zip(first.rows, second.rows, strict=True) if both else ():
         columns = {c: getattr(a, c) * getattr(b, c) for c in COLUMNS}
         rows.append(replace(a, **columns, reason=a.reason + " | " + b.reason))
     operations = (
-        replace(a, multiplier=a.multiplier * b.multiplier) for a, b in zip(first.operations, second.operations, strict=bool(rows))
+        replace(a, multiplier=a.multiplier * b.multiplier) for a, b in zip(first.operations, second.operations, strict=True) if both
     )
     verdicts = ("infeasible", "not decided", "family", "unique")
     return replace(
         first, rows=tuple(rows), operations=tuple(operations), verdict=min(first.verdict, second.verdict, key=verdicts.index),
         free=first.free + second.free, clash=first.clash + second.clash,
-        notes=first.notes + second.notes,
+        notes=first.notes + second.notes, nearest=None,
     )  # fmt: skip

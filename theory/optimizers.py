@@ -9,6 +9,7 @@ from fractions import Fraction
 from .scales import Rational, as_fraction
 
 ZERO, HALF, ONE = Fraction(0), Fraction(1, 2), Fraction(1)
+RANKS, DECAYS = ("finite", "full"), ("coupled", "independent", "")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Optimizer:
     damping: tuple[Damping, ...] = (Damping(),)
     decay: str = "coupled"
     stored: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        for what, value, known in (("rank", self.rank, RANKS), ("decay", self.decay, DECAYS)):
+            if value not in known:
+                raise ValueError(f"optimizer `{self.name}`: unknown {what} `{value}`; choose from {', '.join(map(repr, known))}")
 
     @property
     def degree(self) -> Fraction:

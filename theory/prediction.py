@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .architecture import Architecture
-from .derivation import GradientPieces, gradient_pieces
+from .derivation import GradientPieces, alone, gradient_pieces
 from .linear import Row, solve_equations
 from .observables import Observable
 from .optimizers import Optimizer, find_optimizer
@@ -55,8 +55,7 @@ class Behaviour:
 
 def default_regime(architecture: Architecture) -> Regime:
     """The first growing axis alone."""
-    first = next(axis for axis in architecture.axes if axis.power)
-    return Regime({axis.name: axis.power if axis is first else 0 for axis in architecture.axes})
+    return alone(architecture, next(axis for axis in architecture.axes if axis.power))
 
 
 def point_of(architecture: Architecture, table: ExponentTable, regime: Regime) -> dict[str, Fraction]:
@@ -179,7 +178,8 @@ def predict(
             before = replace(term, kind=term.kind.replace("dx", "x0"))
             lows += [run[t] for run, t in ((runs[-1], before), (direct, term)) if t in run]
             earlier = [past[term] for past in found if term in past]
-            now[term] = Prediction(max(size, *(p.exponent for p in earlier), size), min(*lows, *(p.low for p in earlier[:1]), size))
+            size = max([size, *(p.exponent for p in earlier)])
+            now[term] = Prediction(size, min([size, *lows, *(p.low for p in earlier[:1])]))
         _inherit(architecture, now)
         found.append(now)
     return {step: found[_phase(step) - 1] for step in steps}

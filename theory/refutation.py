@@ -88,7 +88,7 @@ def _allowed(certificate: Certificate, leaf: Leaf, chosen: Mapping[str, Row]) ->
         if label.startswith("given "):
             known = row in certificate.given or minus(row) in certificate.given
         else:
-            known = label.startswith("stable ") or row in certificate.bounds.get(label, ()) or chosen.get(label) in (row, minus(row))
+            known = row in certificate.bounds.get(label, ()) or chosen.get(label) in (row, minus(row))
         if multiplier < 0 or not known:
             return False
     return True

@@ -103,7 +103,7 @@ class ExponentTable:
     ``verdict`` is ``unique`` (modulo symmetry), ``family`` (``free`` names the directions), ``infeasible``
     (``clash`` names the relations that contradict each other), ``not decided`` (``clash`` says why) or ``given`` (not derived).
     Under a regime that ties axes powers are those of ``scale``, and ``per_axis`` has those of each axis where they exist.
-    Where there is no table, ``nearest`` is one that is stable and satisfies as many of the other relations as the search met.
+    Where one axis grows and there is no table, ``nearest`` is where the search ended: stable, with some other relations unmet.
     """
 
     target: str
@@ -150,8 +150,8 @@ class ExponentTable:
         if gauge not in GAUGES:
             raise ValueError(f"unknown gauge `{gauge}`; choose from {', '.join(GAUGES)}")
         optimizer, rule = find_optimizer(self.optimizer), GAUGES[gauge]
-        per_axis = self.per_axis.in_gauge(gauge) if self.per_axis else None
-        return replace(self, gauge=gauge, rows=tuple(r.regauged(rule(r), optimizer) for r in self.rows), per_axis=per_axis)
+        inner = {name: part.in_gauge(gauge) for name in ("per_axis", "nearest") if (part := getattr(self, name)) is not None}
+        return replace(self, gauge=gauge, rows=tuple(r.regauged(rule(r), optimizer) for r in self.rows), **inner)
 
     def as_json(self) -> dict[str, Any]:
         """The schema of the command line: exponents as exact rationals in strings, keyed by axis."""
@@ -171,6 +171,7 @@ class ExponentTable:
             "free": list(self.free),
             "cases": list(self.cases),
             "clash": list(self.clash),
+            "notes": list(self.notes),
             **({"per_axis": {key: self.per_axis.as_json()[key] for key in ("rows", "operations")}} if self.per_axis else {}),
         }
 

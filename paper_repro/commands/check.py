@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("weight", "term", "step", "predicted", "low", "measured", "se", "tolerance", "verdict")
-MISSED = ("misses", "diverged")
 
 
 def check(target: str, *, optimizer: str, parameterization: str | None, sizes: str | None, steps: int | None, form: str) -> int:
@@ -30,11 +29,12 @@ def check(target: str, *, optimizer: str, parameterization: str | None, sizes: s
         from ...theory.derivation import derive
 
         table = derive(architecture, optimizer)
+    from ...figures.compare import misses
     from ..check import check as measure
 
     with progress_bar(f"check {target}") as bar:
         frame = measure(architecture, table, **{k: v for k, v in chosen.items() if v is not None}, progress=bar.say)
-    missed = int(frame["verdict"].isin(MISSED).sum())
+    missed = len(misses(frame))
     if form == "json":
         print(json.dumps([{c: _plain(row[c]) for c in COLUMNS} for row in frame.to_dict("records")], indent=1, allow_nan=False))
     else:

@@ -17,7 +17,7 @@ from ...synthetic.store import Store
 from ...theory.derivation import derive
 from ...theory.table import ExponentTable
 from ...theory.zoo import gpt, mlp
-from ..check import Settings, expect, run_check
+from ..check import QUICK, Settings, expect, run_check
 from ..claims import Claim, Control
 from ..papers import Progress
 from ..results import Result
@@ -26,7 +26,6 @@ from .optimizer_panels import draw
 
 FIGURE = "verification/optimizers"
 NETWORKS = {"mlp": mlp(activation="gelu"), "gpt": gpt(vocab=16)}
-FOREIGN = Settings((64, 128, 256), 4, (1,))
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def _foreign(settings: Preset, store: Store, progress: Progress) -> Iterator[tup
             wrong = _with_rates(own, adam)
             if wrong.rows != own.rows:
                 progress(f"{name} {optimizer} under Adam's rates")
-                yield name, optimizer, largest_excess(run_check(net, wrong, FOREIGN, promise=expect(net, own, (1,)), store=store).rows)
+                yield name, optimizer, largest_excess(run_check(net, wrong, QUICK, promise=expect(net, own, (1,)), store=store).rows)
 
 
 def _with_rates(table: ExponentTable, other: ExponentTable) -> ExponentTable:
