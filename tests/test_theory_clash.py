@@ -119,6 +119,13 @@ def test_a_tampered_certificate_fails(how: str):
     assert not recheck(tampered(solved("large readout").certificate, how))
 
 
+def test_a_row_that_no_relation_has_proves_nothing():
+    certificate = solved("large readout").certificate
+    absurd = (1, *(0 for _ in next(iter(certificate.bounds.values()))[0][1:]))  # 1 <= 0
+    forged = replace(certificate, proof=(("stable W3", absurd, Fraction(1)),))
+    assert not recheck(forged)
+
+
 def test_a_stopped_search_is_not_decided():
     own = solver("large readout")
     own._from_below(1)
