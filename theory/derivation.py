@@ -247,13 +247,13 @@ class _Case:
 
 def _join(first: ExponentTable, second: ExponentTable) -> ExponentTable:
     """Two tables, each of one axis alone, as one; it has rows only if both have."""
-    rows, both = [], bool(first.rows and second.rows)
-    for a, b in zip(first.rows, second.rows, strict=True) if both else ():
-        columns = {c: getattr(a, c) * getattr(b, c) for c in COLUMNS}
-        rows.append(replace(a, **columns, reason=a.reason + " | " + b.reason))
-    operations = (
-        replace(a, multiplier=a.multiplier * b.multiplier) for a, b in zip(first.operations, second.operations, strict=True) if both
-    )
+    rows, operations = [], []
+    if first.rows and second.rows:
+        for a, b in zip(first.rows, second.rows, strict=True):
+            columns = {c: getattr(a, c) * getattr(b, c) for c in COLUMNS}
+            rows.append(replace(a, **columns, reason=a.reason + " | " + b.reason))
+        for a, b in zip(first.operations, second.operations, strict=True):
+            operations.append(replace(a, multiplier=a.multiplier * b.multiplier))
     verdicts = ("infeasible", "not decided", "family", "unique")
     return replace(
         first, rows=tuple(rows), operations=tuple(operations), verdict=min(first.verdict, second.verdict, key=verdicts.index),
