@@ -25,6 +25,8 @@ class Weight:
         index: dimensions along which it is a batch of matrices (layers, experts): neither fan-in nor fan-out.
         init: ``gaussian``, ``zero``, or ``ones`` (a gain).
         trained: a frozen weight has no learning rate.
+        part_of: the parameter of which it is a slice (fused queries, keys and values); empty if it is one of its own.
+        copies: names of all weights that it stands for, in repeated blocks; empty for itself alone.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Weight:
     index: tuple[str, ...] = ()
     init: str = "gaussian"
     trained: bool = True
+    part_of: str = ""
+    copies: tuple[str, ...] = ()
 
     @property
     def dims(self) -> tuple[str, ...]:
