@@ -23,9 +23,9 @@ BASE_WIDTH, BASE_OTHER = 64, 4
 
 
 def load_architecture(target: str) -> Architecture:
-    """The architecture that ``target`` names: one of the zoo, or what ``path/to/file.py:factory`` returns.
+    """The architecture that ``target`` names: one of the zoo, or what ``path/to/file.py:factory`` returns or traces to.
 
-    A factory's keyword arguments are its axes. Those without a default are called with the base size: 64 for the
+    A factory returns an `Architecture`, or a module with an example input (see `synthetic.tracing.trace`). Its keyword arguments are its axes. Those without a default are called with the base size: 64 for the
     first, 4 for the others.
 
     Raises:
@@ -74,8 +74,15 @@ def _call(path: Path, name: str, factory: Callable[..., Any]) -> Architecture:
     except (Exception, SystemExit) as error:
         given = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
         raise ValueError(f"the factory `{path}:{name}` failed when called as {name}({given}): {_what(error, path)}") from error
+    if _is_module(made):
+        from ..synthetic.tracing import trace
+
+        return trace(factory, sizes, name=name)
     if not isinstance(made, Architecture):
-        raise ValueError(f"the factory `{path}:{name}` returned {_a(made)}, not an `Architecture` (see widelimit.theory.Graph)")
+        raise ValueError(
+            f"the factory `{path}:{name}` returned {_a(made)}, neither an `Architecture` (see widelimit.theory.Graph) "
+            "nor a pair (torch.nn.Module, example input)"
+        )
     for axis in axes:
         if axis not in made.base:
             raise ValueError(
@@ -83,6 +90,12 @@ def _call(path: Path, name: str, factory: Callable[..., Any]) -> Architecture:
                 f"(axes: {', '.join(made.base)}); give it a default if it is not a size that grows"
             )
     return made
+
+
+def _is_module(made: object) -> bool:
+    """Whether a factory made a module and its example input (torch is then imported already)."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(made, tuple) and bool(made) and isinstance(made[0], torch.nn.Module)
 
 
 def _what(error: BaseException, path: Path) -> str:

@@ -76,6 +76,7 @@ class Node:
     over: tuple[str, ...] = ()
     kind: str = ""
     power: Powers | None = None
+    written: Powers | None = None
     at_base: Powers = Powers()
     causal: tuple[str, ...] = ()
     stack: str = ""
@@ -85,7 +86,8 @@ class Node:
 class Architecture:
     """A network as data: axes, dimensions, weights and operations; the last node is the output.
 
-    Both rooms read it: ``theory`` derives how its weights must scale, ``synthetic`` builds and trains it.
+    Both rooms read it: ``theory`` derives how its weights must scale, ``synthetic`` builds and trains it. Where it was traced from
+    a module, ``parameters`` are the names of the module's parameters in order, each with a row of its own in tables.
 
     Raises:
         ValueError: if the graph has a cycle, names an unknown tensor, weight, dimension or axis, or uses a
@@ -97,6 +99,7 @@ class Architecture:
     dims: Mapping[str, Dim]
     weights: Mapping[str, Weight]
     nodes: tuple[Node, ...]
+    parameters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_sizes()

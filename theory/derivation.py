@@ -12,6 +12,7 @@ from .architecture import Architecture
 from .closed_form import find_closed_form
 from .desiderata import find_desiderata
 from .optimizers import Optimizer, find_optimizer
+from .presentation import present, stands_for
 from .propagate import Net, Pruning, Report
 from .scales import Axis, Powers, Regime
 from .solve import Solution, Solver
@@ -74,7 +75,7 @@ def derive(
         table = _join(table, other)
     if closed_form and regime is not None and "scale" in regimes:
         table = replace(table, per_axis=find_closed_form(table, regime, lambda near: solve(near, "scale")))
-    return replace(table, regime=regime).in_gauge(gauge)
+    return present(replace(table, regime=regime), architecture).in_gauge(gauge)
 
 
 def alone(architecture: Architecture, axis: Axis) -> Regime:
@@ -92,7 +93,10 @@ def _given(architecture: Architecture, fixed: ExponentTable | Fixed | None, opti
     given: dict[str, Powers] = {}
     if isinstance(fixed, ExponentTable):
         operations = {o.name: {"multiplier": o.multiplier} for o in fixed.operations}
-        fixed = {r.weight: {"multiplier": r.multiplier, "init_std": r.init_std} for r in fixed.rows if not r.zero_init} | operations
+        rows = {name: fixed.row(name) for name in architecture.weights}
+        fixed = {n: {"multiplier": r.multiplier, "init_std": r.init_std} for n, r in rows.items() if not r.zero_init} | operations
+    else:
+        fixed = {own: columns for name, columns in fixed.items() for own in stands_for(architecture, name) or (name,)}
     for name, columns in fixed.items():
         for column in columns:
             if column not in ("multiplier", "init_std", "learning_rate"):
@@ -194,6 +198,8 @@ class _Case:
         if node.power is not None:
             return self._in_key(node.power), "given"
         reason = "given" if f"mult:{name}" in given else "the largest that keeps what follows O(1) during training"
+        if node.written is not None and node.written.at(self.regime) != solution.point[f"mult:{name}"]:
+            reason += f"; the code has {self._in_key(node.written)}"
         return self.power(solution.point[f"mult:{name}"]), reason
 
     def _in_key(self, powers: Powers) -> Powers:
@@ -204,13 +210,15 @@ class _Case:
         shape = Shape(*(architecture.monomial(dims) for dims in (weight.out, weight.inn, weight.index)))
         back, forward = sizes.get(name, (Fraction(0), Fraction(0)))
         std = solution.point.get(f"std:{name}", Fraction(0))
+        if not weight.trained:
+            return Row(name, shape, init_std=self.power(std), zero_init=weight.init == "zero", trained=False, reason="frozen")
         rate = self.rate(net, name, solution.point.get(f"amp:{name}", Fraction(0)), back, forward, std)
         added = [d.exponent(back, forward, *net.fans(name)) for d in self.optimizer.damping if "faithful" in self.names]
         eps, damping, *_ = (*added, Fraction(0), Fraction(0))
         decay = -rate if "equal-timescale" in self.names and self.optimizer.decay == "coupled" else Fraction(0)
         return Row(
             name, shape, init_std=self.power(std), learning_rate=self.power(rate), epsilon=self.power(eps),
-            weight_decay=self.power(decay), damping=self.power(damping), zero_init=weight.init == "zero", trained=weight.trained,
+            weight_decay=self.power(decay), damping=self.power(damping), zero_init=weight.init == "zero",
             reason=self._reason(net, name, std, rate, back, forward),
         )  # fmt: skip
 

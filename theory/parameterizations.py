@@ -6,9 +6,10 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from .architecture import Architecture
+from .architecture import Architecture, Node
 from .derivation import derive
 from .optimizers import Optimizer, find_optimizer
+from .presentation import present
 from .scales import Powers
 from .table import ExponentTable, Operation, Row, Shape
 
@@ -20,8 +21,13 @@ def _table(architecture: Architecture, optimizer: Optimizer, rows: Callable[[Sha
         shape = Shape(*(architecture.monomial(dims) for dims in (weight.out, weight.inn, weight.index)))
         columns = rows(shape, weight.init == "ones")
         found.append(Row(weight.name, shape, **columns, zero_init=weight.init == "zero", trained=weight.trained))
-    operations = tuple(Operation(n.name, n.kind, n.at_base if n.power is None else n.power) for n in architecture.operations)
-    return ExponentTable(architecture.name, optimizer.name, tuple(found), operations)
+    operations = tuple(Operation(n.name, n.kind, _multiplier(n)) for n in architecture.operations)
+    return present(ExponentTable(architecture.name, optimizer.name, tuple(found), operations), architecture)
+
+
+def _multiplier(node: Node) -> Powers:
+    """A multiplier as given, as a module's code has it, or as it normalises at the base."""
+    return next(p for p in (node.power, node.written, node.at_base) if p is not None)
 
 
 def standard(architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:

@@ -11,6 +11,7 @@ from .propagate import Net, Noted, Pruning, Report, Site, Term, Update
 from .words import NOTHING, Algebra, Gauss, Letter, Piece, Word
 
 OFFSET = frozenset({"softplus", "sigmoid", "softmax"})  # functions that are not zero at zero
+Signs = frozenset[tuple[int, int]]
 RECTIFIED = frozenset({"relu", "gelu", "silu"})  # zero at zero, with a mean over a symmetric argument of its size
 BASES = {"1": 0, "chi": 1}
 
@@ -258,7 +259,7 @@ class Run:
                         continue
                     left, right = (x, g) if site.node.transposed else (g, x)
                     u = Update(left, right, amp[0] + g.size + x.size, amp[1] + g.form + x.form)
-                    key = (self._head(left), self._head(right), left.signs, right.signs)
+                    key = (self._head(left), self._head(right), self._names(left.signs), self._names(right.signs))
                     bucket = best.setdefault(key, [])
                     if not self._covered(bucket, u.size, u.form, g.order + x.order):
                         bucket.append((u.size, u.form, g.order + x.order, u))
@@ -339,6 +340,12 @@ class Run:
             found = self.heads[key] = self._merged(p)
         return found
 
+    def _names(self, signs: Signs) -> object:
+        """Random factors by name; where there are many, only the axes over which they vary."""
+        if self.pruning.factors is None or len(signs) <= self.pruning.factors:
+            return signs
+        return tuple(sorted(axes for _, axes in signs))
+
     def _merged(self, p: Piece) -> object:
         if self.pruning.merge is None or p.word in self.initial:
             return p.word, p.base
@@ -370,7 +377,7 @@ class Run:
             if p.size + p.word.gain < peak - self.slack:
                 self.dropped += 1
                 continue
-            bucket = best.setdefault((self._head(p), p.signs, p.via), [])
+            bucket = best.setdefault((self._head(p), self._names(p.signs), p.via), [])
             if not self._covered(bucket, p.size, p.form, p.order):
                 bucket.append((p.size, p.form, p.order, p))
         kept = sorted((t[3] for bucket in best.values() for t in bucket), key=lambda p: (-p.size, p.order))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from .scales import Powers
 from .table import ExponentTable, Row
 
+NUMBER = re.compile(r"(?<![A-Za-z_\d])\d+(?![A-Za-z_\d])")  # a whole part of a dotted name
 HEAD = {
     "multiplier": "multiplier",
     "init_std": "init std",
@@ -68,10 +70,33 @@ def as_text(table: ExponentTable, *, explain: bool = False) -> str:
 def _body(table: ExponentTable) -> list[str]:
     columns = _columns(table)
     head = ["weight", "shape", *(HEAD[c] for c in columns)]
-    lines = _aligned([head, *([row.weight, _shape(row), *(str(_cell(row, c)) for c in columns)] for row in table.rows)])
+    lines = _aligned([head, *_cells(table, columns)])
     if table.operations:
         lines += ["", *_aligned([["operation", "kind", "multiplier"], *([o.name, o.kind, str(o.multiplier)] for o in table.operations)])]
     return lines
+
+
+def _cells(table: ExponentTable, columns: Sequence[str]) -> list[list[str]]:
+    """Lines of a table: slices that scale differently one by one, copies in repeated blocks together (``blocks.0..11.fc``)."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in (own for row in table.rows for own in row.parts or (row,)):
+        cells = _shape(row), *(str(_cell(row, c)) for c in columns)
+        found.setdefault((NUMBER.sub("*", row.weight), *cells), []).append(row.weight)
+    return [[name, *key[1:]] for key, names in found.items() for name in _folded(names)]
+
+
+def _folded(names: Sequence[str]) -> Sequence[str]:
+    """Names that differ in one number that counts up, as one."""
+    numbers = [NUMBER.findall(name) for name in names]
+    varying = [i for i, values in enumerate(zip(*numbers, strict=True)) if len(set(values)) > 1]
+    if len(varying) != 1:
+        return names
+    values = [int(n[varying[0]]) for n in numbers]
+    if values != list(range(values[0], values[0] + len(values))):
+        return names
+    counter = iter(range(len(numbers[0])))
+    together = lambda m: f"{values[0]}..{values[-1]}" if next(counter) == varying[0] else m.group()  # noqa: E731
+    return [NUMBER.sub(together, names[0])]
 
 
 def _title(table: ExponentTable) -> str:
@@ -99,7 +124,7 @@ def as_markdown(table: ExponentTable, *, explain: bool = False) -> str:
 def _piped(table: ExponentTable) -> list[str]:
     columns = _columns(table)
     head = ["weight", "shape (out x in)", *(HEAD[c] for c in columns)]
-    lines = _pipes([head, *([f"`{row.weight}`", _shape(row), *(str(_cell(row, c)) for c in columns)] for row in table.rows)])
+    lines = _pipes([head, *([f"`{name}`", *rest] for name, *rest in _cells(table, columns))])
     if table.operations:
         rows = [[f"`{o.name}`", o.kind, str(o.multiplier)] for o in table.operations]
         lines += ["", *_pipes([["operation", "kind", "multiplier"], *rows])]

@@ -24,6 +24,8 @@ class Pruning:
         slack: pieces that, with all that their word can gain by cancelling, stay smaller than their tensor's largest by
             more than this exponent are dropped.
         merge: letters (from the head) in which two pieces must agree to be merged; None compares whole words.
+        factors: random factors in which two pieces must agree by name to be told apart; with more, only the axes over which
+            they vary count; None compares all names.
         cap: pieces kept per tensor; None keeps all.
         ties: keep pieces of equal size whose forms differ (for certificates).
         follow: let updates that outgrow the initial input of a norm count in what it divides by.
@@ -39,6 +41,7 @@ class Pruning:
     order: int = 2
     slack: Fraction = Fraction(0)
     merge: int | None = 1
+    factors: int | None = 2
     cap: int | None = None
     ties: bool = False
     steps: int | None = None

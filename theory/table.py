@@ -62,6 +62,7 @@ class Row:
             epsilon=self.epsilon * epsilon,
             weight_decay=self.weight_decay / rate if optimizer.decay == "coupled" else self.weight_decay,
             damping=self.damping * damping,
+            parts=tuple(part.regauged(multiplier, optimizer) for part in self.parts),
         )
 
     def invariants(self, optimizer: Optimizer) -> dict[str, Powers]:
@@ -129,7 +130,10 @@ class ExponentTable:
             ValueError: if the derivation found no table; the reason is given.
         """
         for row in self.rows:
-            if row.weight == weight:
+            for own in (row, *row.parts):
+                if own.weight == weight:
+                    return own
+            if not row.parts and weight.startswith(f"{row.weight}["):  # a slice of a parameter of which all slices scale alike
                 return row
         if not self.rows and self.clash:
             raise ValueError(f"there is no table for `{self.target}`: {self.verdict} ({'; '.join(self.clash)})")

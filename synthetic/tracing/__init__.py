@@ -1,5 +1,5 @@
 """From a `torch.nn.Module` to an `Architecture`: record, compare sizes, lower, name dimensions, emit."""
 
-from .trace import Traced, trace
+from .trace import trace
 
-__all__ = ["Traced", "trace"]
+__all__ = ["trace"]

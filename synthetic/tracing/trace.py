@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import torch
 
 from ...theory.architecture import Architecture
-from ...theory.scales import Axis, Powers
+from ...theory.scales import Axis
+from .blocks import fold
 from .emission import Emitter
 from .inference import infer
 from .lowering import lower
 from .record import build_on
 from .steps import alive
-from .trials import Trials, run_trials
+from .trials import run_trials
 
 
-@dataclass(frozen=True)
-class Traced:
-    """A module as an architecture.
-
-    Args:
-        architecture: weights are named as in ``named_parameters()``; slices of one parameter that are used apart are
-            weights of their own.
-        own: the powers that the code gives to multipliers that are to be derived.
-    """
-
-    architecture: Architecture
-    own: Mapping[str, Powers]
-
-
-def trace(factory: Callable[..., Any], base: Mapping[str, int], *, name: str = "", declared: Mapping[str, str] | None = None) -> Traced:
+def trace(factory: Callable[..., Any], base: Mapping[str, int], *, name: str = "", declared: Mapping[str, str] | None = None) -> Architecture:
     """Build the factory's module at several sizes, recognise every dimension as a monomial of the axes, and name the graph.
 
     Args:
@@ -44,7 +31,8 @@ def trace(factory: Callable[..., Any], base: Mapping[str, int], *, name: str = "
         declared: more declarations.
 
     Returns:
-        The architecture. Multipliers of inner products of two activations (attention logits) and of the transposed use of
+        The architecture; its weights are named as in ``named_parameters()``, slices of one that are used apart as ``name[0]``.
+        Multipliers of inner products of two activations (attention logits) and of the transposed use of
         a tied weight are to be derived, whatever the code says.
 
     Raises:
@@ -56,17 +44,12 @@ def trace(factory: Callable[..., Any], base: Mapping[str, int], *, name: str = "
     lowered = lower(trials, {**(trials.extras or {}), **(declared or {})})
     steps = alive(lowered.steps, lowered.output)
     dims = infer(lowered, steps)
-    emitted = Emitter(lowered, dims, initialisers(factory, base)).run(steps, lowered.output)
+    emitted = fold(Emitter(lowered, dims, initialisers(factory, base)).run(steps, lowered.output), trials.layers)
     shrinking = {axis for d in emitted.dims.values() for axis, power in d.powers.items() if power < 0}
     axes = tuple(Axis(a, base=size, power=Fraction(a not in shrinking)) for a, size in base.items())
     weights = {w: weight for w, weight in emitted.weights.items() if any(n.weight == w for n in emitted.nodes)}
-    _check_unused(trials, weights)
-    return Traced(Architecture(name, axes, emitted.dims, weights, emitted.nodes), emitted.own)
-
-
-def _check_unused(trials: Trials, weights: Mapping[str, Any]) -> None:
-    """Parameters on which the output does not depend have no row."""
-    del trials, weights
+    nodes = tuple(replace(n, written=emitted.own.get(n.name)) if n.op == "scale" else n for n in emitted.nodes)
+    return Architecture(name, axes, emitted.dims, weights, nodes, tuple(trials.base.parameters.values()))
 
 
 def initialisers(factory: Callable[..., Any], base: Mapping[str, int]) -> dict[str, str]:
