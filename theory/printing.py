@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from .scales import Powers
 from .table import ExponentTable, Row
 
-NUMBER = re.compile(r"(?<![A-Za-z_\d])\d+(?![A-Za-z_\d])")  # a whole part of a dotted name
+NUMBER = re.compile(r"(?<![\w\[])\d+(?![\w\]])")  # a whole part of a dotted name
 HEAD = {
     "multiplier": "multiplier",
     "init_std": "init std",
@@ -86,17 +87,12 @@ def _cells(table: ExponentTable, columns: Sequence[str]) -> list[list[str]]:
 
 
 def _folded(names: Sequence[str]) -> Sequence[str]:
-    """Names that differ in one number that counts up, as one."""
-    numbers = [NUMBER.findall(name) for name in names]
-    varying = [i for i, values in enumerate(zip(*numbers, strict=True)) if len(set(values)) > 1]
-    if len(varying) != 1:
+    """Names that differ only in numbers that count up, as one."""
+    counted = [sorted(set(map(int, values))) for values in zip(*(NUMBER.findall(name) for name in names), strict=True)]
+    if len(names) == 1 or prod(map(len, counted)) != len(names) or any(v != list(range(v[0], v[0] + len(v))) for v in counted):
         return names
-    values = [int(n[varying[0]]) for n in numbers]
-    if values != list(range(values[0], values[0] + len(values))):
-        return names
-    counter = iter(range(len(numbers[0])))
-    together = lambda m: f"{values[0]}..{values[-1]}" if next(counter) == varying[0] else m.group()  # noqa: E731
-    return [NUMBER.sub(together, names[0])]
+    ranges = iter(f"{v[0]}..{v[-1]}" if len(v) > 1 else str(v[0]) for v in counted)
+    return [NUMBER.sub(lambda _: next(ranges), names[0])]
 
 
 def _title(table: ExponentTable) -> str:

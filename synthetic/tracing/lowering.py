@@ -9,7 +9,7 @@ from typing import Any
 from .axes import Extent, Unfollowable
 from .record import Call, Ref
 from .steps import Shape, Step, group, positions
-from .trials import Trials
+from .trials import Trials, Wrong
 
 SAME = (
     "clone contiguous _to_copy detach alias lift_fresh lift_fresh_copy dropout native_dropout view_as to type_as "
@@ -64,6 +64,7 @@ class _Lowering:
         self.steps: list[Step] = []
         self.alias: dict[int, int] = {}
         self.facts: dict[int, tuple[str, int, tuple[int, ...]]] = {}
+        self.made: dict[int, Step] = {}
         self.slices: dict[int, tuple[int, int, Extent, Extent]] = {}
         base = trials.base
         self.kinds = {n: "const" for n in base.shapes} | {n: "param" for n in base.parameters}
@@ -108,7 +109,8 @@ class _Lowering:
         self.kinds[out] = "data" if any(self.kinds[a] == "data" for a in args) else "param"
         if kind in ("map", "norm", "softmax", "unknown", "lookup"):
             self.kinds[out] = "data"
-        self.steps.append(Step(kind, out, tuple(args), self.calls[0].place, spec))
+        made = self.made[out] = Step(kind, out, tuple(args), self.calls[0].place, spec)
+        self.steps.append(made)
         return out
 
     def same(self, out: int, arg: int) -> None:
@@ -174,7 +176,7 @@ def lower(trials: Trials, declared: Mapping[str, str] | None = None) -> Lowered:
 
     for op, kind in (declared or {}).items():
         if kind not in DECLARED:
-            raise ValueError(f"`{op}` is declared as `{kind}`; choose from {', '.join(DECLARED)}")
+            raise Wrong(f"`{op}` is declared as `{kind}`; choose from {', '.join(DECLARED)}")
     return _Lowering(trials, declared or {}).run()
 
 

@@ -11,7 +11,7 @@ from .lowering import KIND_OF, MOVES, SAME, SINGULAR, TINY, _Lowering, rule
 from .record import Call, Ref
 from .steps import Shape, group, positions
 
-KEPT = ("mean_square", "sum_square", "rms", "l2", "inv_rms", "inv_l2", "mean", "square")
+KEPT = ("mean_square", "sum_square", "rms", "l2", "inv_rms", "inv_l2", "mean", "sum", "square")
 
 
 # -- the same numbers
@@ -195,13 +195,23 @@ def _with_one(shape: Shape, at: int) -> list[tuple[list[int], list[int]]]:
 
 
 def _permuted(self: _Lowering, xs: Sequence[int], dim: int, shape: Shape) -> int | None:
-    """The tensor of which all parts are slices that cover it: a rotation moves its entries."""
-    found = [self.slices.get(x) for x in xs]
-    sources = {s[0] for s in found if s is not None and s[1] == dim}
-    if None in found or len(sources) != 1 or len({s[2] for s in found if s}) != len(xs):
-        return None
-    source = sources.pop()
-    return source if self.extents[source] == shape else None
+    """The tensor whose slices, mixed with each other linearly, are put together again: a rotation moves its entries."""
+    sources: set[int | None] = set().union(*(_mixed_from(self, x) for x in xs))
+    source = sources.pop() if len(sources) == 1 else None
+    sliced = any(x not in self.slices or self.slices[x][0] != source for x in xs) or len({self.slices[x][2] for x in xs}) == len(xs)
+    return source if source is not None and sliced and self.extents[source] == shape else None
+
+
+def _mixed_from(self: _Lowering, x: int) -> set[int | None]:
+    """The tensors of whose slices a tensor is a linear mixture; None among them if there is anything else."""
+    if x in self.slices:
+        return {self.slices[x][0]}
+    step = self.made.get(x)
+    constant = step is not None and step.kind == "scale" and len(set(step.spec)) == 1
+    linear = step is not None and (step.kind in ("cat", "regroup", "add", "permuted") or (step.kind, step.spec) == ("map", "identity"))
+    if step is None or not (linear or constant or (step.kind == "mul" and any(self.kinds[a] == "const" for a in step.args))):
+        return {None}
+    return set().union(*(_mixed_from(self, a) for a in step.args if self.kinds[a] != "const"))
 
 
 # -- sums and products of tensors
@@ -285,6 +295,8 @@ def _div(self: _Lowering, call: Call) -> None:
         self.step("scale", [self.of(a)], tuple(1 / abs(v) for v in self.every(1)), out=out)
         return _keep_fact(self, self.of(a), out)
     kind, source, dims = self.facts.get(self.of(b), ("", -1, ()))
+    if self.is_known(a) and source == self.of(a) and kind == "sum" and self.made[source].kind == "softmax":
+        return self.step("map", [source], "identity", out=out) and None
     if self.is_known(a) and source == self.of(a) and kind in ("rms", "l2"):
         return _norm(self, source, dims, out, unit=kind == "l2")
     known = [self.of(v) for v in (a, b) if self.is_known(v)]
@@ -433,12 +445,15 @@ ATTENTION = (
 @rule(*ATTENTION)
 def _attention(self: _Lowering, call: Call) -> None:
     q, k, v = (self.of(a) for a in call.args[:3])
-    b, h, t, d = self.extents[q]
-    s = self.extents[k][2]
-    given = [c.named.get("scale") for c in self.calls]
-    scores = self.step("contract", [q, k], ("bhtd", "bhsd", "bhts"), shape=(b, h, t, s))
+    b, heads, t, d = self.extents[q]
+    kv, s = self.extents[k][1:3]
+    given, e = [c.named.get("scale") for c in self.calls], self.extents[v][3]
+    each = tuple(h // g for h, g in zip(heads, kv, strict=True))  # heads of queries for one of keys and values
+    q = self.step("regroup", [q], group(self.extents[q], (b, kv, each, t, d)), shape=(b, kv, each, t, d))
+    scores = self.step("contract", [q, k], ("bgrtd", "bgsd", "bgrts"), shape=(b, kv, each, t, s))
     scores = self.step("scale", [scores], tuple(g if g is not None else n**-0.5 for g, n in zip(given, d, strict=True)))
-    self.step("contract", [self.step("softmax", [scores], 3), v], ("bhts", "bhsd", "bhtd"), out=call.outs[0])
+    mixed = self.step("contract", [self.step("softmax", [scores], 4), v], ("bgrts", "bgse", "bgrte"), shape=(b, kv, each, t, e))
+    self.step("regroup", [mixed], group(self.extents[mixed], (b, heads, t, e)), out=call.outs[0])
 
 
 # -- statistics
@@ -462,8 +477,8 @@ def _reduce(self: _Lowering, call: Call) -> None:
     self.step("regroup", [total], group(kept, self.extents[out]), out=out)
     if kind == "square":
         self.facts[out] = ("mean_square" if call.op == "mean" else "sum_square", source, dims)
-    elif call.op == "mean":
-        self.facts[out] = ("mean", x, dims)
+    else:
+        self.facts[out] = (call.op, x, dims)
 
 
 @rule("native_layer_norm", "_fused_rms_norm", "rms_norm", "layer_norm")

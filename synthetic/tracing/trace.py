@@ -17,7 +17,7 @@ from .inference import infer
 from .lowering import lower
 from .record import build_on
 from .steps import alive
-from .trials import run_trials
+from .trials import RATIOS, Trials, Wrong, run_trials
 
 
 def trace(factory: Callable[..., Any], base: Mapping[str, int], *, name: str = "", declared: Mapping[str, str] | None = None) -> Architecture:
@@ -40,10 +40,23 @@ def trace(factory: Callable[..., Any], base: Mapping[str, int], *, name: str = "
             named with its place.
     """
     name = name or getattr(factory, "__name__", "module")
-    trials = run_trials(factory, base, f"the factory `{name}`")
-    lowered = lower(trials, {**(trials.extras or {}), **(declared or {})})
+    refusal: ValueError | None = None
+    for ratio in RATIOS:  # a refusal may be a matter of the sizes tried
+        try:
+            return _trace(run_trials(factory, base, f"the factory `{name}`", ratio), name, factory, declared or {})
+        except Wrong:
+            raise
+        except ValueError as error:
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
+
+
+def _trace(trials: Trials, name: str, factory: Callable[..., Any], declared: Mapping[str, str]) -> Architecture:
+    lowered = lower(trials, {**(trials.extras or {}), **declared})
     steps = alive(lowered.steps, lowered.output)
     dims = infer(lowered, steps)
+    base = trials.sizes[0]
     emitted = fold(Emitter(lowered, dims, initialisers(factory, base)).run(steps, lowered.output), trials.layers)
     shrinking = {axis for d in emitted.dims.values() for axis, power in d.powers.items() if power < 0}
     axes = tuple(Axis(a, base=size, power=Fraction(a not in shrinking)) for a, size in base.items())

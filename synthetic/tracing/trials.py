@@ -90,34 +90,23 @@ class Trials:
         return NotMonomial(f"{what} is {seen}: that is no product of powers of the axes")
 
 
-def run_trials(factory: Callable[..., Any], base: Mapping[str, int], name: str) -> Trials:
-    """Build and record the factory's module at several sizes.
+def run_trials(factory: Callable[..., Any], base: Mapping[str, int], name: str, ratio: int) -> Trials:
+    """Build and record the factory's module at the base, with each axis ``ratio`` times as large, and all by its square.
 
     Raises:
-        ValueError: if it fails at every choice of sizes, returns something else, or computes differently at other sizes.
+        ValueError: if it fails at these sizes, returns something else, or computes differently at other sizes.
     """
-    refusal: Exception | None = None
-    for ratio in RATIOS:
-        sizes = [dict(base), *({**base, a: base[a] * ratio} for a in base), {a: s * ratio**2 for a, s in base.items()}]
-        try:
-            made = [_make(factory, size, name) for size in sizes]
-            trials = _align([r for r, _ in made], sizes, made[0][1], name)
-            for number, extents in trials.extents().items():
-                for i, extent in enumerate(extents if all(all(e) for e in extents) else ()):
-                    trials.monomial(extent, f"dimension {i} of {_called(trials.base, number)}")
-            _check_axes(trials, name)
-            return trials
-        except _Wrong as error:
-            raise ValueError(str(error)) from error.__cause__
-        except Exception as error:
-            refusal = refusal or error
-    assert refusal is not None
-    if isinstance(refusal, ValueError):
-        raise refusal
-    raise ValueError(f"{name}: {type(refusal).__name__}: {refusal}") from refusal
+    sizes = [dict(base), *({**base, a: base[a] * ratio} for a in base), {a: s * ratio**2 for a, s in base.items()}]
+    made = [_make(factory, size, name) for size in sizes]
+    trials = _align([r for r, _ in made], sizes, made[0][1], name)
+    changed = {i for shape in trials.extents().values() for e in shape for i in range(len(e)) if e[i] != e[0]}
+    for i, axis in enumerate(base, start=1):
+        if i not in changed and axis != trials.layers:
+            raise Wrong(f"{name} takes `{axis}`, but no dimension grows with it; give it a default if it is not a size that grows")
+    return trials
 
 
-class _Wrong(ValueError):
+class Wrong(ValueError):
     """No other sizes would help."""
 
 
@@ -125,13 +114,13 @@ def _make(factory: Callable[..., Any], sizes: Mapping[str, int], name: str) -> t
     given = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
     try:
         return _record(build_on("meta", factory, sizes), name)
-    except _Wrong:
+    except Wrong:
         raise
     except Exception:  # some modules compute with numbers when they are built or called
         try:
             torch.manual_seed(0)
             return _record(build_on("cpu", factory, sizes), name)
-        except _Wrong:
+        except Wrong:
             raise
         except Exception as error:
             raise ValueError(f"{name} failed when called with {given}: {type(error).__name__}: {error}") from error
@@ -139,28 +128,9 @@ def _make(factory: Callable[..., Any], sizes: Mapping[str, int], name: str) -> t
 
 def _record(made: Any, name: str) -> tuple[Recording, Mapping[str, str]]:
     if not (isinstance(made, tuple) and len(made) in (2, 3) and isinstance(made[0], nn.Module)):
-        raise _Wrong(f"{name} returned {type(made).__name__}; a factory returns (nn.Module, example_input), or an Architecture")
+        raise Wrong(f"{name} returned {type(made).__name__}; a factory returns (nn.Module, example_input), or an Architecture")
     module, example, *more = made
     return record(module.train(), example), more[0] if more else {}
-
-
-def _called(recording: Recording, number: int) -> str:
-    if number in recording.parameters:
-        return f"the parameter `{recording.parameters[number]}`"
-    if number in recording.inputs:
-        return f"input {recording.inputs.index(number)}"
-    for call in recording.calls:
-        if number in call.outs:
-            return f"the result of `{call.op}` in `{call.place or 'the module'}`"
-    return "a constant"
-
-
-def _check_axes(trials: Trials, name: str) -> None:
-    extents = trials.extents()
-    used = {axis for shape in extents.values() for e in shape if all(e) for axis in trials.monomial(e, "")[1]}
-    for axis in trials.sizes[0]:
-        if axis not in used and axis != trials.layers:
-            raise _Wrong(f"{name} takes `{axis}`, but no dimension grows with it; give it a default if it is not a size that grows")
 
 
 # -- the same calls
@@ -169,14 +139,14 @@ def _align(recordings: list[Recording], sizes: Sequence[Mapping[str, int]], extr
     lengths = [len(r.calls) for r in recordings]
     longer = [axis for axis, length in zip(sizes[0], lengths[1:], strict=False) if length != lengths[0]]
     if len(longer) > 1:
-        raise _Wrong(f"{name}: the number of operations depends on several axes ({', '.join(longer)}); only one may count blocks")
+        raise Wrong(f"{name}: the number of operations depends on several axes ({', '.join(longer)}); only one may count blocks")
     layers = longer[0] if longer else ""
     if layers:
         recordings = [_cut(recordings, sizes, i, layers, name) for i in range(len(recordings))]
     for one in recordings[1:]:
         for a, b in zip(recordings[0].calls, one.calls, strict=True):
             if _signature(a) != _signature(b):
-                raise _Wrong(f"{name}: at other sizes `{a.place}` computes `{b.op}` where it computed `{a.op}`; the graph must not change")
+                raise Wrong(f"{name}: at other sizes `{a.place}` computes `{b.op}` where it computed `{a.op}`; the graph must not change")
     return Trials(tuple(sizes), tuple(recordings), layers, extras)
 
 
@@ -197,7 +167,7 @@ def _cut(recordings: Sequence[Recording], sizes: Sequence[Mapping[str, int]], at
     signs = [_signature(c) for c in own.calls]
     start = next((i for i in range(len(signs)) if signs[i : i + surplus] == signs[i + period : i + period + surplus]), None)
     if rest or surplus != period * more or start is None:
-        raise _Wrong(f"{name}: the operations do not grow by one and the same block with `{axis}`")
+        raise Wrong(f"{name}: the operations do not grow by one and the same block with `{axis}`")
     stop = start + sizes[0][axis] * period
     return replace(own, calls=own.calls[:stop] + own.calls[stop + surplus :])
 
