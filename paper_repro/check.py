@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..theory.architecture import Architecture
 from ..theory.classification import classify
@@ -79,6 +79,7 @@ def check(
     sizes: Sequence[int] = (),
     steps: int = max(ROUNDS),
     seeds: int = 0,
+    factory: Callable[..., Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Rows ``weight, term, step, predicted, low, measured, se, tolerance, verdict`` for the command line.
@@ -88,14 +89,15 @@ def check(
         table: how it scales; it is classified first, and what is expected of it follows from the calculus.
         sizes: of the first growing axis; by default powers of two that suit the architecture.
         steps: the last update after which terms are measured.
-        seeds: networks of each size; by default 8, or 4 for token inputs.
+        seeds: networks of each size; by default 8, or 4 for token inputs and for modules.
+        factory: makes the module that the architecture was traced from, which is then trained itself.
         progress: called with a line of text.
     """
-    tokens = reads_tokens(architecture)
+    tokens = reads_tokens(architecture) or factory is not None
     chosen = tuple(sizes) or ((64, 128, 256, 512) if tokens else (64, 128, 256, 512, 1024))
     rounds = tuple(dict.fromkeys([step for step in ROUNDS if step < steps] + [steps]))
     settings = Settings(chosen, seeds or (4 if tokens else 8), rounds)
-    return run_check(architecture, table, settings, default_sizes=not sizes, progress=progress).rows
+    return run_check(architecture, table, settings, default_sizes=not sizes, factory=factory, progress=progress).rows
 
 
 def run_check(
@@ -105,6 +107,7 @@ def run_check(
     *,
     default_sizes: bool = False,
     promise: Expectation | None = None,
+    factory: Callable[..., Any] | None = None,
     store: Store | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
@@ -120,7 +123,8 @@ def run_check(
         default_sizes: the sizes were not asked for, so small ones may be left out.
         promise: what is expected; by default of ``table``, or, where that was given together with the desiderata that it
             claims to satisfy, of the table derived from them.
-        store: where measured frames are kept.
+        factory: of the module that is trained in place of the architecture.
+        store: where measured frames are kept (not of modules).
         progress: called with a line of text.
     """
     say = progress or (lambda text: None)
@@ -132,7 +136,7 @@ def run_check(
     promise = promise or expect(architecture, _promise(architecture, table), settings.steps)
     if promise.kind != FEATURES and default_sizes:
         sizes = tuple(s for s in sizes if s >= 256)
-    conditions = Conditions.of(architecture, table, axis, sizes)
+    conditions = Conditions.of(architecture, table, axis, sizes, factory)
     if rate is None and promise.kind == FEATURES:
         conditions = conditions.balanced(min(sizes))
         rate = conditions.steady_rate(sizes, max(promise.predictions))
@@ -144,7 +148,7 @@ def run_check(
 
     settled = replace(settings, sizes=sizes, learning_rate=rate, steps=tuple(predictions), axis=axis)
     key = {"kind": "coordinate check", "schema": 2, **conditions.as_data(), "settings": asdict(settled)}
-    frame = measured() if store is None else store.get_or_make(key, measured)
+    frame = measured() if store is None or factory is not None else store.get_or_make(key, measured)
     return Check(frame, compare(architecture, frame, axis, predictions), promise.kind, rate)
 
 

@@ -56,34 +56,39 @@ class Conditions:
     Args:
         architecture: the network.
         table: how it scales.
-        task: what it learns.
+        task: what it learns; a traced module learns random numbers.
         axis: the size that grows.
         base: the size of ``axis`` at which all parameterisations coincide.
         rates: constants of the weights' learning rates, where they are not 1.
+        factory: makes the module that the architecture was traced from, with an example input; without, the architecture itself
+            is built.
     """
 
     architecture: Architecture
     table: ExponentTable
-    task: Task
+    task: Task | None
     axis: str
     base: int
     rates: Mapping[str, float] = field(default_factory=dict)
+    factory: Callable[..., Any] | None = None
 
     @classmethod
-    def of(cls, architecture: Architecture, table: ExponentTable, axis: str, sizes: Sequence[int]) -> Conditions:
+    def of(
+        cls, architecture: Architecture, table: ExponentTable, axis: str, sizes: Sequence[int], factory: Callable[..., Any] | None = None
+    ) -> Conditions:
         """Those of a check over these sizes: the base lies below them, where what vanishes with the size is small already.
 
         It is as far below as `BELOW` where every dimension is a positive integer there, else nearer.
         """
         smaller = [min(sizes) // factor for factor in range(BELOW, 1, -1) if min(sizes) % factor == 0]
         base = next((size for size in smaller if _exists(architecture, axis, size)), min(sizes))
-        return cls(architecture, table, check_task(architecture), axis, base)
+        return cls(architecture, table, check_task(architecture) if factory is None else None, axis, base, factory=factory)
 
     def as_data(self) -> dict[str, Any]:
         """What a measurement depends on, for the store."""
         from ..synthetic.ensemble import table_data
 
-        own = {"task": self.task.digest, "optimizer": self.table.optimizer, "base": self.base, "rates": dict(self.rates)}
+        own = {"task": self.task.digest if self.task else "", "optimizer": self.table.optimizer, "base": self.base, "rates": dict(self.rates)}
         return {"architecture": self.architecture.as_data(), **table_data(self.table), **own}
 
     def measure(
@@ -97,15 +102,26 @@ class Conditions:
         """The frame of `synthetic.coordinates.coordinate_check`."""
         from ..synthetic.coordinates import coordinate_check
 
-        task = self.task
-        batch = max(1, TOKENS // (task.targets.shape[1] if task.loss == "cross-entropy" and task.targets.ndim > 1 else 1))
-        base = {self.axis: self.base}
+        task, base = self.task, {self.axis: self.base}
         constants = Constants.default(self.architecture, base=base, learning_rate=rate)
         own = {name: replace(w, learning_rate=self.rates.get(name, 1.0)) for name, w in constants.weights.items()}
+        constants = replace(constants, weights=own)
+
+        def progress(label: str, done: int, total: int) -> None:
+            say(f"{label} ({done}/{total})")
+
+        if task is None:
+            from ..synthetic.modules import check_module
+
+            assert self.factory is not None
+            return check_module(
+                self.factory, self.architecture, self.table, axis=self.axis, sizes=sizes, base=base, constants=constants,
+                seeds=tuple(seeds), steps=steps, progress=progress,
+            )  # fmt: skip
+        batch = max(1, TOKENS // (task.targets.shape[1] if task.loss == "cross-entropy" and task.targets.ndim > 1 else 1))
         return coordinate_check(
             self.architecture, self.table, task=task, axis=self.axis, sizes=sizes, seeds=tuple(seeds), steps=steps,
-            constants=replace(constants, weights=own), base=base, batch=batch,
-            progress=lambda label, done, total: say(f"{label} ({done}/{total})"),
+            constants=constants, base=base, batch=batch, progress=progress,
         )  # fmt: skip
 
     def balanced(self, size: int) -> Conditions:

@@ -41,6 +41,14 @@ def load_architecture(target: str) -> Architecture:
     return _call(path, match["factory"], factory)
 
 
+def load_factory(target: str) -> Callable[..., Any] | None:
+    """The factory of a target that is a module; None for the zoo and for factories of architectures."""
+    match = FILE_TARGET.fullmatch(target)
+    if match is None or not load_architecture(target).parameters:
+        return None
+    return _find_factory(Path(match["path"]), match["factory"])
+
+
 def _find_factory(path: Path, name: str | None) -> Callable[..., Any]:
     if not path.is_file():
         raise ValueError(f"there is no file `{path}`")

@@ -76,7 +76,7 @@ def coordinate_check(
         built = build(architecture, table, constants, sizes=complete, base=base, seeds=seeds, dtype=dtype, device=device)
         measured = _train(_probe(built.network, task, batch, dtype, device), make_update(table.optimizer, built.groups), steps)
         columns = {f"size.{a}": s for a, s in complete.items()} | {"hp.learning_rate": constants.learning_rate}
-        frames.append(_frame(measured, built.seeds, columns, f"{architecture.name}/{task.name}"))
+        frames.append(as_frame(measured, built.seeds, columns, f"{architecture.name}/{task.name}"))
         if progress is not None:
             progress(f"{architecture.name} {axis}={size}", done + 1, len(sizes))
     return pd.concat(frames, ignore_index=True)
@@ -102,7 +102,7 @@ def _train(probe: Probe, update: Update, steps: Sequence[int]) -> dict[int, Size
     return measured
 
 
-def _frame(measured: Mapping[int, Sizes], seeds: Sequence[int], columns: Mapping[str, Any], case: str) -> pd.DataFrame:
+def as_frame(measured: Mapping[int, Sizes], seeds: Sequence[int], columns: Mapping[str, Any], case: str) -> pd.DataFrame:
     """One row per step, term and seed; numbers that are not finite become inf."""
     losses = {step: sizes["", "loss"].double().cpu().numpy() for step, sizes in measured.items()}
     diverged_at = np.full(len(seeds), np.nan)

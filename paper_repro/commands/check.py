@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..progress import progress_bar
-from ..targets import choose, load_architecture, load_table, parse_sizes
+from ..targets import choose, load_architecture, load_factory, load_table, parse_sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,7 @@ def check(target: str, *, optimizer: str, parameterization: str | None, sizes: s
         raise ValueError(f"--steps is {steps}; a slope needs at least one training step")
     chosen = {"sizes": None if sizes is None else parse_sizes(sizes), "steps": steps}
     architecture = load_architecture(target)
+    factory = load_factory(target) if architecture.parameters else None
     if parameterization is not None:
         table = load_table(parameterization, architecture, optimizer)
     else:
@@ -33,7 +34,7 @@ def check(target: str, *, optimizer: str, parameterization: str | None, sizes: s
     from ..check import check as measure
 
     with progress_bar(f"check {target}") as bar:
-        frame = measure(architecture, table, **{k: v for k, v in chosen.items() if v is not None}, progress=bar.say)
+        frame = measure(architecture, table, **{k: v for k, v in chosen.items() if v is not None}, factory=factory, progress=bar.say)
     missed = len(misses(frame))
     if form == "json":
         print(json.dumps([{c: _plain(row[c]) for c in COLUMNS} for row in frame.to_dict("records")], indent=1, allow_nan=False))

@@ -1,0 +1,299 @@
+"""The refined coordinate check on a user's module: the atomic terms of its own operations, as it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..theory.architecture import Architecture, Node
+from ..theory.constants import Constants
+from ..theory.presentation import stands_for, whole
+from ..theory.table import ExponentTable
+from .applying import Sizes, initialise, missing_multipliers
+from .coordinates import as_frame
+from .losses import sample_losses
+from .optimizers import make_update
+from .probes import Sizes as Measured
+from .streams import stream
+from .tracing.record import call_arguments, first_real
+
+OPERANDS = {  # positions of the two operands of a contraction
+    "mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2), "mv": (0, 1), "convolution": (0, 1), "embedding": (1, 0),
+}  # fmt: skip
+VIEWS = frozenset("t transpose permute view _unsafe_view reshape expand unsqueeze squeeze alias detach clone _to_copy".split())
+
+
+@dataclass
+class Use:
+    """One contraction with a parameter: the operation, its arguments, and where the operands stand."""
+
+    call: Callable[..., Tensor]
+    args: tuple[Any, ...]
+    named: Mapping[str, Any]
+    x: int
+    weight: int
+
+    def term(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The operation on other operands; a bias among its arguments is left out."""
+        args = list(self.args)
+        if self.x == 1 and self.weight == 2:
+            args[0] = torch.zeros_like(args[0])
+        args[self.x], args[self.weight] = x, weight
+        return self.call(*args, **self.named)
+
+
+class _Watch(TorchDispatchMode):
+    """Notes the contractions with parameters, in order."""
+
+    def __init__(self, parameters: Mapping[str, Tensor]):
+        super().__init__()
+        self.owners = {id(p): name for name, p in parameters.items()}
+        self.uses: dict[str, list[Use]] = {}
+        self._kept: list[Tensor] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result, op = func(*args, **kwargs), func.overloadpacket.__name__
+        if op in VIEWS and (owner := self.owners.get(id(args[0]))) is not None:
+            self.owners[id(result)] = owner
+            self._kept.append(result)
+        elif op in OPERANDS:
+            for x, weight in (OPERANDS[op], OPERANDS[op][::-1]):
+                owner = self.owners.get(id(args[weight]))
+                if owner is not None and id(args[x]) not in self.owners:
+                    plain = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
+                    self.uses.setdefault(owner, []).append(Use(func, plain, kwargs, x, weight))
+        return result
+
+
+@dataclass
+class _Network:
+    """A module at one size, initialised under a table, with what it takes to train and to measure it."""
+
+    module: nn.Module
+    architecture: Architecture
+    example: Any
+    loss: str
+    factors: Mapping[str, float]
+    raw: dict[str, Tensor] = field(default_factory=dict)
+    first: dict[str, list[Use]] = field(default_factory=dict)
+    start: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.raw = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in self.module.named_parameters()}
+        self.start = {name: p.detach().clone() for name, p in self.raw.items()}
+
+    def run(self, targets: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, list[Use]]]:
+        """Loss, gradients and contractions of one pass."""
+        stored = {name: p * self.factors[name] if name in self.factors else p for name, p in self.raw.items()}
+        args, named = call_arguments(self.example)
+        with _Watch(stored) as watch:
+            output = first_real(functional_call(self.module, stored, args, named))
+        assert output is not None
+        loss = sample_losses(output[None], targets, self.loss).mean()
+        trained = {name: p for name, p in self.raw.items() if p.requires_grad}
+        found = torch.autograd.grad(loss, tuple(trained.values()), materialize_grads=True)
+        return loss.detach(), dict(zip(trained, found, strict=True)), watch.uses
+
+    @torch.no_grad()
+    def measure(self, loss: Tensor, gradients: Mapping[str, Tensor], uses: Mapping[str, list[Use]]) -> Measured:
+        """RMS of every term at the nodes of the architecture, with one replica."""
+        initial, found = not self.first, {}
+        if initial:
+            self.first = dict(uses)
+        for name in self.raw:
+            for nodes, at in _uses_of(self.architecture, name):
+                for kind, size in self._sizes(name, nodes[0], at, uses, initial=initial).items():
+                    for node in nodes:
+                        found[node.weight, f"{node.name}: {kind}"] = size.reshape(1)
+        found |= {(name, "gradient"): _rms(g).reshape(1) for name, g in gradients.items()}
+        return found | {("", "loss"): loss.reshape(1)}
+
+    def _sizes(self, name: str, node: Node, at: int, uses: Mapping[str, list[Use]], *, initial: bool) -> dict[str, Tensor]:
+        """Terms of one use of a parameter; biases and gains act on the constant 1."""
+        change = self.raw[name] - self.start[name]
+        if self.architecture.node(node.args[0]).op == "one":
+            return {"W0 x0": _rms(self.start[name])} | ({} if initial else {"dW x0": _rms(change)})
+        if at >= len(uses.get(name, ())):
+            return {}
+        before, after, factor = self.first[name][at], uses[name][at], self.factors.get(name, 1.0)
+        w0, x0 = before.args[before.weight] / factor, before.args[before.x]
+        if initial:
+            return {"W0 x0": _rms(after.term(x0, w0))}
+        dw, found = after.args[after.weight] / factor - w0, {}
+        found |= {"W0 x0": _rms(after.term(x0, w0)), "dW x0": _rms(after.term(x0, dw))}
+        if self.architecture.node(node.args[0]).op != "input":
+            dx = after.args[after.x] - x0
+            found |= {"W0 dx": _rms(after.term(dx, w0)), "dW dx": _rms(after.term(dx, dw))}
+        return found
+
+
+def _uses_of(architecture: Architecture, name: str) -> list[tuple[list[Node], int]]:
+    """The nodes that apply a parameter, those of its slices together, and the number of the contraction that they are."""
+    own = [w for w in architecture.weights.values() if whole(w.name) == name or w.name == name]
+    uses = [architecture.uses(w.name) for w in own]
+    found, count = [], 0
+    for nodes in zip(*uses, strict=False) if uses else ():
+        found.append((list(nodes), count))
+        count += architecture.node(nodes[0].args[0]).op != "one"
+    return found
+
+
+def _rms(x: Tensor) -> Tensor:
+    return x.double().square().mean().sqrt()
+
+
+def check_module(
+    factory: Callable[..., Any],
+    architecture: Architecture,
+    table: ExponentTable,
+    *,
+    axis: str,
+    sizes: Sequence[int],
+    base: Mapping[str, int],
+    constants: Constants,
+    seeds: Sequence[int],
+    steps: Sequence[int],
+    progress: Callable[[str, int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Train a module at several sizes on random inputs shaped like its example, and measure its atomic terms (forward).
+
+    It starts as `applying.initialise` says. Multipliers that the table asks for and the code lacks are taken by the weights
+    before them. Tokens are to predict the next one, other outputs random numbers. All in float64 on the CPU.
+
+    Args:
+        factory: makes the module and its example input.
+        architecture: what it traces to.
+        table: how it scales, and which optimizer trains it.
+        axis: the size that grows.
+        sizes: its values.
+        base: sizes at which all parameterisations coincide.
+        constants: the learning rate at the base, and those of single weights relative to it.
+        seeds: of initial values and data.
+        steps: after which updates to measure.
+        progress: called after every size.
+
+    Returns:
+        The frame of `coordinates.coordinate_check`, of the forward terms.
+    """
+    reference = factory(**architecture.sizes(base))[0].double()
+    frames = []
+    for done, size in enumerate(sizes):
+        complete = architecture.sizes({**base, axis: size})
+        for seed in seeds:
+            ratio = Sizes(complete, architecture.sizes(base))
+            network, targets = _prepare(factory, architecture, table, ratio, reference, seed)
+            measured = _train(network, targets, table, ratio, constants, steps)
+            columns = {f"size.{a}": s for a, s in complete.items()} | {"hp.learning_rate": constants.learning_rate}
+            frames.append(as_frame(measured, (seed,), columns, f"{architecture.name}/random"))
+        if progress is not None:
+            progress(f"{architecture.name} {axis}={size}", done + 1, len(sizes))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _prepare(
+    factory: Callable[..., Any], architecture: Architecture, table: ExponentTable, ratio: Sizes, reference: nn.Module, seed: int
+) -> tuple[_Network, Tensor]:
+    torch.manual_seed(seed)
+    module, example = factory(**ratio.sizes)[:2]
+    module = module.double().train()
+    for part in module.modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd):
+            part.p = 0.0  # the same function at every step
+    initialise(module, table, ratio, reference, seed=seed)
+    example, tokens = _random_input(example, architecture, module, seed)
+    factors = _folded(architecture, missing_multipliers(architecture, table, ratio))
+    args, named = call_arguments(example)
+    with torch.no_grad():
+        output = first_real(module(*args, **named))
+    assert output is not None
+    if tokens is not None and output.shape[:-1] == tokens.shape:
+        return _Network(module, architecture, example, "cross-entropy", factors), tokens.roll(-1, -1) % output.shape[-1]
+    targets = torch.from_numpy(stream(seed, "targets").standard_normal(tuple(output.shape)))
+    return _Network(module, architecture, example, "squared", factors), targets
+
+
+def _random_input(example: Any, architecture: Architecture, module: nn.Module, seed: int) -> tuple[Any, Tensor | None]:
+    """Numbers like those of the example: Gaussian, or tokens of the smallest table that is looked up."""
+    rng = stream(seed, "inputs")
+    looked_up = {whole(n.weight) for n in architecture.nodes if n.op == "dense" and architecture.node(n.args[0]).kind == "token"}
+    vocab = min((p.shape[0] for name, p in module.named_parameters() if name in looked_up), default=2)
+    tokens: list[Tensor] = []
+
+    def fresh(value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.dtype == torch.bool:
+            return value
+        if value.is_floating_point():
+            return torch.from_numpy(rng.standard_normal(tuple(value.shape)))
+        tokens.append(torch.from_numpy(rng.integers(vocab, size=tuple(value.shape))))
+        return tokens[-1]
+
+    if isinstance(example, Mapping):
+        made: Any = {key: fresh(value) for key, value in example.items()}
+    else:
+        made = tuple(fresh(v) for v in example) if isinstance(example, (tuple, list)) else fresh(example)
+    return made, tokens[0] if tokens else None
+
+
+def _folded(architecture: Architecture, missing: Mapping[str, float]) -> dict[str, float]:
+    """Multipliers that the code lacks, as factors of the parameters just before them.
+
+    Raises:
+        ValueError: if what comes before is no parameter of its own.
+    """
+    found: dict[str, float] = {}
+    for name, factor in missing.items():
+        for weight in _before(architecture, architecture.node(name).args[0], name):
+            if weight.part_of:
+                raise ValueError(
+                    f"the table wants the multiplier `{name}`, which the module's code has not, and `{weight.part_of}` is fused: "
+                    "write the multiplier into the module"
+                )
+            for copy in weight.copies or (weight.name,):
+                found[copy] = found.get(copy, 1.0) * factor
+    return found
+
+
+def _before(architecture: Architecture, at: str, name: str) -> list[Any]:
+    node = architecture.node(at)
+    if node.op == "dense":
+        return [architecture.weights[node.weight]]
+    if node.op == "add":
+        return [w for arg in node.args for w in _before(architecture, arg, name)]
+    if node.op == "product":
+        gains = [a for a in map(architecture.node, node.args) if a.op == "dense" and architecture.node(a.args[0]).op == "one"]
+        if len(gains) == 1:
+            return [architecture.weights[gains[0].weight]]
+    raise ValueError(f"the table wants the multiplier `{name}`, which the module's code has not: write it into the module")
+
+
+def _train(
+    network: _Network, targets: Tensor, table: ExponentTable, ratio: Sizes, constants: Constants, steps: Sequence[int]
+) -> dict[int, Measured]:
+    architecture, groups = network.architecture, []
+    for name, p in network.raw.items():
+        row = table.row(name)
+        if p.requires_grad:
+            rep = next(iter(stands_for(architecture, name)), "")
+            rate = constants.learning_rate * (constants.weights[rep].learning_rate if rep in constants.weights else 1.0)
+            made = {"lr": rate * ratio.factor(row.learning_rate, name), "eps": 1e-12 * ratio.factor(row.epsilon, name), "weight_decay": 0.0}
+            weight = architecture.weights.get(rep)
+            split = (1 + len(weight.index), max(1, p.ndim - 1)) if weight is not None else (1, 1)
+            groups.append({"params": [p.detach().unsqueeze(0)], "name": name, "split": split, **made})
+    update = make_update(table.optimizer, groups)
+    now = network.run(targets)
+    measured = {0: network.measure(*now)}
+    for step in range(1, max(steps, default=0) + 1):
+        update.step([g.unsqueeze(0) for g in now[1].values()])
+        now = network.run(targets)
+        if step in steps:
+            measured[step] = network.measure(*now)
+    return measured
