@@ -88,7 +88,12 @@ class Conditions:
         """What a measurement depends on, for the store."""
         from ..synthetic.ensemble import table_data
 
-        own = {"task": self.task.digest if self.task else "", "optimizer": self.table.optimizer, "base": self.base, "rates": dict(self.rates)}
+        own = {
+            "task": self.task.digest if self.task else "",
+            "optimizer": self.table.optimizer,
+            "base": self.base,
+            "rates": dict(self.rates),
+        }
         return {"architecture": self.architecture.as_data(), **table_data(self.table), **own}
 
     def measure(

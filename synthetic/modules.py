@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..theory.architecture import Architecture, Node
+from ..theory.architecture import Architecture, Node, Weight
 from ..theory.constants import Constants
 from ..theory.presentation import stands_for, whole
 from ..theory.table import ExponentTable
@@ -28,18 +27,34 @@ from .tracing.record import call_arguments, first_real
 OPERANDS = {  # positions of the two operands of a contraction
     "mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2), "mv": (0, 1), "convolution": (0, 1), "embedding": (1, 0),
 }  # fmt: skip
-VIEWS = frozenset("t transpose permute view _unsafe_view reshape expand unsqueeze squeeze alias detach clone _to_copy".split())
+ROUNDING = 1e-12
+COPIES = frozenset(["alias", "detach", "clone", "_to_copy"])
+VIEWS = COPIES | frozenset(["t", "transpose", "permute", "view", "_unsafe_view", "reshape", "expand", "unsqueeze", "squeeze"])
 
 
 @dataclass
 class Use:
-    """One contraction with a parameter: the operation, its arguments, and where the operands stand."""
+    """One contraction with a parameter.
+
+    Args:
+        call: the operation.
+        args: its arguments.
+        named: more of them.
+        x: where the tensor stands among the arguments.
+        weight: where the parameter stands.
+        entries: which entry of the parameter each of the operand's is.
+    """
 
     call: Callable[..., Tensor]
     args: tuple[Any, ...]
     named: Mapping[str, Any]
     x: int
     weight: int
+    entries: Tensor
+
+    def arranged(self, values: Tensor) -> Tensor:
+        """Numbers per entry of the parameter, as the operation sees them."""
+        return values.reshape(-1)[self.entries] if values.ndim else values
 
     def term(self, x: Tensor, weight: Tensor) -> Tensor:
         """The operation on other operands; a bias among its arguments is left out."""
@@ -56,6 +71,7 @@ class _Watch(TorchDispatchMode):
     def __init__(self, parameters: Mapping[str, Tensor]):
         super().__init__()
         self.owners = {id(p): name for name, p in parameters.items()}
+        self.entries = {id(p): torch.arange(p.numel()).reshape(p.shape) for p in parameters.values()}
         self.uses: dict[str, list[Use]] = {}
         self._kept: list[Tensor] = []
 
@@ -64,13 +80,15 @@ class _Watch(TorchDispatchMode):
         result, op = func(*args, **kwargs), func.overloadpacket.__name__
         if op in VIEWS and (owner := self.owners.get(id(args[0]))) is not None:
             self.owners[id(result)] = owner
+            old = self.entries[id(args[0])]
+            self.entries[id(result)] = old if op in COPIES else func(old, *args[1:], **kwargs)
             self._kept.append(result)
         elif op in OPERANDS:
             for x, weight in (OPERANDS[op], OPERANDS[op][::-1]):
                 owner = self.owners.get(id(args[weight]))
                 if owner is not None and id(args[x]) not in self.owners:
                     plain = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
-                    self.uses.setdefault(owner, []).append(Use(func, plain, kwargs, x, weight))
+                    self.uses.setdefault(owner, []).append(Use(func, plain, kwargs, x, weight, self.entries[id(args[weight])]))
         return result
 
 
@@ -82,10 +100,11 @@ class _Network:
     architecture: Architecture
     example: Any
     loss: str
-    factors: Mapping[str, float]
+    factors: Mapping[str, Tensor]
     raw: dict[str, Tensor] = field(default_factory=dict)
     first: dict[str, list[Use]] = field(default_factory=dict)
     start: dict[str, Tensor] = field(default_factory=dict)
+    unfelt: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.raw = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in self.module.named_parameters()}
@@ -109,46 +128,68 @@ class _Network:
         initial, found = not self.first, {}
         if initial:
             self.first = dict(uses)
-        for name in self.raw:
-            for nodes, at in _uses_of(self.architecture, name):
-                for kind, size in self._sizes(name, nodes[0], at, uses, initial=initial).items():
-                    for node in nodes:
-                        found[node.weight, f"{node.name}: {kind}"] = size.reshape(1)
+            self._note_unfelt(gradients)
+        count: dict[str, int] = {}
+        for node in (n for n in self.architecture.nodes if n.op == "dense"):
+            at = count.setdefault(node.weight, 0)
+            count[node.weight] += self.architecture.node(node.args[0]).op != "one"
+            for kind, size in self._sizes(node, at, uses, initial=initial).items():
+                found[node.weight, f"{node.name}: {kind}"] = size.reshape(1)
         found |= {(name, "gradient"): _rms(g).reshape(1) for name, g in gradients.items()}
         return found | {("", "loss"): loss.reshape(1)}
 
-    def _sizes(self, name: str, node: Node, at: int, uses: Mapping[str, list[Use]], *, initial: bool) -> dict[str, Tensor]:
-        """Terms of one use of a parameter; biases and gains act on the constant 1."""
-        change = self.raw[name] - self.start[name]
-        if self.architecture.node(node.args[0]).op == "one":
-            return {"W0 x0": _rms(self.start[name])} | ({} if initial else {"dW x0": _rms(change)})
+    def _note_unfelt(self, gradients: Mapping[str, Tensor]) -> None:
+        """Biases that nothing is felt of (a softmax cancels those of keys): their gradient is rounding, and so is their change."""
+        largest = max((float(g.abs().max()) for g in gradients.values()), default=0.0)
+        for node in (n for n in self.architecture.nodes if n.op == "dense" and self.architecture.node(n.args[0]).op == "one"):
+            weight = self.architecture.weights[node.weight]
+            name = whole(weight.name) if weight.part_of else weight.name
+            if name in gradients:
+                own = gradients[name] * _block(weight, gradients[name]) if weight.slices else gradients[name]
+                if float(own.abs().max()) < ROUNDING * largest:
+                    self.unfelt.add(node.name)
+
+    def _sizes(self, node: Node, at: int, uses: Mapping[str, list[Use]], *, initial: bool) -> dict[str, Tensor]:
+        """Terms of one use of a parameter, or of a slice of one; biases and gains act on the constant 1."""
+        weight, source = self.architecture.weights[node.weight], self.architecture.node(node.args[0])
+        name = whole(weight.name) if weight.part_of else weight.name
+        mask = _block(weight, self.raw[name]) if weight.slices else torch.ones((), dtype=torch.float64)
+        if source.op == "one":
+            change = self.raw[name] - self.start[name]
+            if node.name in self.unfelt:
+                return {}
+            return {"W0 x0": _rms(self.start[name] * mask)} | ({} if initial else {"dW x0": _rms(change * mask)})
         if at >= len(uses.get(name, ())):
             return {}
-        before, after, factor = self.first[name][at], uses[name][at], self.factors.get(name, 1.0)
-        w0, x0 = before.args[before.weight] / factor, before.args[before.x]
+        before, after = self.first[name][at], uses[name][at]
+        factor = after.arranged(mask / self.factors.get(name, torch.ones((), dtype=torch.float64)))
+        w0, x0 = before.args[before.weight], before.args[before.x]
+        found = {"W0 x0": _rms(after.term(x0, w0 * factor))}
         if initial:
-            return {"W0 x0": _rms(after.term(x0, w0))}
-        dw, found = after.args[after.weight] / factor - w0, {}
-        found |= {"W0 x0": _rms(after.term(x0, w0)), "dW x0": _rms(after.term(x0, dw))}
-        if self.architecture.node(node.args[0]).op != "input":
+            return found
+        dw = (after.args[after.weight] - w0) * factor
+        found["dW x0"] = _rms(after.term(x0, dw))
+        if source.op != "input":
             dx = after.args[after.x] - x0
-            found |= {"W0 dx": _rms(after.term(dx, w0)), "dW dx": _rms(after.term(dx, dw))}
+            found |= {"W0 dx": _rms(after.term(dx, w0 * factor)), "dW dx": _rms(after.term(dx, dw))}
         return found
 
 
-def _uses_of(architecture: Architecture, name: str) -> list[tuple[list[Node], int]]:
-    """The nodes that apply a parameter, those of its slices together, and the number of the contraction that they are."""
-    own = [w for w in architecture.weights.values() if whole(w.name) == name or w.name == name]
-    uses = [architecture.uses(w.name) for w in own]
-    found, count = [], 0
-    for nodes in zip(*uses, strict=False) if uses else ():
-        found.append((list(nodes), count))
-        count += architecture.node(nodes[0].args[0]).op != "one"
+def _block(weight: Weight, parameter: Tensor) -> Tensor:
+    """1 on a slice of a parameter, 0 elsewhere."""
+    found = torch.zeros_like(parameter, requires_grad=False)
+    found[_within(weight, parameter.shape)] = 1.0
     return found
 
 
+def _within(weight: Weight, shape: torch.Size) -> tuple[slice, ...]:
+    return tuple(slice(int(start * size), int(stop * size)) for (start, stop), size in zip(weight.slices, shape, strict=True))
+
+
 def _rms(x: Tensor) -> Tensor:
-    return x.double().square().mean().sqrt()
+    """Over the entries that are there: a slice of a parameter makes only some."""
+    there = x.count_nonzero().clamp(min=1)
+    return (x.double().square().sum() / there).sqrt()
 
 
 def check_module(
@@ -210,7 +251,8 @@ def _prepare(
             part.p = 0.0  # the same function at every step
     initialise(module, table, ratio, reference, seed=seed)
     example, tokens = _random_input(example, architecture, module, seed)
-    factors = _folded(architecture, missing_multipliers(architecture, table, ratio))
+    shapes = {name: p.shape for name, p in module.named_parameters()}
+    factors = _folded(architecture, missing_multipliers(architecture, table, ratio), shapes)
     args, named = call_arguments(example)
     with torch.no_grad():
         output = first_real(module(*args, **named))
@@ -243,23 +285,30 @@ def _random_input(example: Any, architecture: Architecture, module: nn.Module, s
     return made, tokens[0] if tokens else None
 
 
-def _folded(architecture: Architecture, missing: Mapping[str, float]) -> dict[str, float]:
-    """Multipliers that the code lacks, as factors of the parameters just before them.
+def _folded(architecture: Architecture, missing: Mapping[str, float], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """Multipliers that the code lacks, as factors of the parameters just before them (of slices, where these are fused).
 
     Raises:
-        ValueError: if what comes before is no parameter of its own.
+        ValueError: if what comes before is no parameter, or no block of one.
     """
-    found: dict[str, float] = {}
+    found: dict[str, Tensor] = {}
     for name, factor in missing.items():
         for weight in _before(architecture, architecture.node(name).args[0], name):
-            if weight.part_of:
-                raise ValueError(
-                    f"the table wants the multiplier `{name}`, which the module's code has not, and `{weight.part_of}` is fused: "
-                    "write the multiplier into the module"
-                )
             for copy in weight.copies or (weight.name,):
-                found[copy] = found.get(copy, 1.0) * factor
+                owner = whole(copy) if weight.part_of else copy
+                if weight.part_of and not weight.slices:
+                    raise ValueError(_advice(name))
+                own = found.setdefault(owner, torch.ones((), dtype=torch.float64))
+                if weight.part_of:
+                    own = found[owner] = own.expand(shapes[owner]).clone()
+                    own[_within(weight, shapes[owner])] *= factor
+                else:
+                    found[owner] = own * factor
     return found
+
+
+def _advice(name: str) -> str:
+    return f"the table wants the multiplier `{name}`, which the module's code has not: write it into the module"
 
 
 def _before(architecture: Architecture, at: str, name: str) -> list[Any]:
@@ -272,7 +321,7 @@ def _before(architecture: Architecture, at: str, name: str) -> list[Any]:
         gains = [a for a in map(architecture.node, node.args) if a.op == "dense" and architecture.node(a.args[0]).op == "one"]
         if len(gains) == 1:
             return [architecture.weights[gains[0].weight]]
-    raise ValueError(f"the table wants the multiplier `{name}`, which the module's code has not: write it into the module")
+    raise ValueError(_advice(name))
 
 
 def _train(

@@ -26,6 +26,7 @@ class Weight:
         init: ``gaussian``, ``zero``, or ``ones`` (a gain).
         trained: a frozen weight has no learning rate.
         part_of: the parameter of which it is a slice (fused queries, keys and values); empty if it is one of its own.
+        slices: which part of each dimension of that parameter it is, as fractions from start to stop; empty where it is no block.
         copies: names of all weights that it stands for, in repeated blocks; empty for itself alone.
     """
 
@@ -36,6 +37,7 @@ class Weight:
     init: str = "gaussian"
     trained: bool = True
     part_of: str = ""
+    slices: tuple[tuple[Fraction, Fraction], ...] = ()
     copies: tuple[str, ...] = ()
 
     @property

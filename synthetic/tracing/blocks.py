@@ -136,9 +136,7 @@ def _collapse(found: Emitted, repeat: Repeat) -> Emitted:
     weights = _with_copies(found, repeat)
     changed = {w: _renamed_weight(weights[w], names) for n in after if (w := n.weight) in weights}
     gone = {n.weight for n in found.nodes[first:stop] if n.weight}
-    return replace(
-        found, nodes=found.nodes[:first] + after, weights={k: v for k, v in {**weights, **changed}.items() if k not in gone}
-    )
+    return replace(found, nodes=found.nodes[:first] + after, weights={k: v for k, v in {**weights, **changed}.items() if k not in gone})
 
 
 def _renamed_weight(weight: Weight, names: Mapping[str, str]) -> Weight:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import product
 from math import prod
 from typing import Any
@@ -74,6 +75,20 @@ def pieces(d: Dimension) -> list[tuple[Key, tuple[int, ...], tuple[int, ...]]]:
     return found
 
 
+def _block(dims: Sequence[Dimension], keys: Sequence[Key]) -> tuple[tuple[Fraction, Fraction], ...]:
+    """Which part of every dimension a choice of segments is, as fractions; empty where it is no contiguous part at all sizes."""
+    found = []
+    for d, key in zip(dims, keys, strict=True):
+        ranges = {
+            (Fraction(start[t], d.extent[t]), Fraction(stop[t], d.extent[t]))
+            for k, start, stop in pieces(d) if k == key for t in range(len(d.extent))
+        }  # fmt: skip
+        if len(ranges) != 1:
+            return ()
+        found.append(ranges.pop())
+    return tuple(found)
+
+
 def _plus(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
     return tuple(x + y for x, y in zip(a, b, strict=True))
 
@@ -89,6 +104,7 @@ class Emitter:
         self.dims: dict[str, Dim] = {}
         self.parts: dict[str, tuple[str, ...]] = {}
         self.own: dict[str, Powers] = {}
+        self.slices: dict[str, tuple[tuple[Fraction, Fraction], ...]] = {}
         self._leaves: dict[int, str] = {}
         self._values: dict[int, Value] = {}
         self._produced: dict[str, str] = {}  # product or dense -> the multiplier before it that is to be derived
@@ -121,8 +137,6 @@ class Emitter:
             factor, powers = self.trials.monomial(d.extent, f"a dimension of size {d.extent[0]}")
             stem = "_".join(powers) or "c"
             name = next(n for i in range(len(self._leaves) + 1) if (n := f"{stem}{i or ''}") not in self.dims)
-            from fractions import Fraction
-
             self.dims[name] = Dim(name, powers, Fraction(factor).limit_denominator(10**6))
             self._leaves[key] = name
         return self._leaves[key]
@@ -166,6 +180,8 @@ class Emitter:
             names.append(weight)
             factor = Factor(weight, tuple(self.names(leaves) for _, leaves in combo))
             key = frozenset().union(*(k for k, _ in combo))
+            if len(combos) > 1:
+                self.slices[weight] = _block(dims, [k for k, _ in combo])
             found[key] = [Chain((factor,), tuple(frozenset({(0, o)}) for o in range(len(dims))))]
         self.parts[name] = tuple(names)
         return Value(dims, chains=found, pure=True)
@@ -194,9 +210,11 @@ class Emitter:
         transposed = False
         if own not in self.weights:
             init, frozen = self.inits.get(parameter, "gaussian"), parameter in self.trials.base.frozen
-            self.weights[own] = Weight(own, made, used, batch, init, not frozen, part_of=parameter if own != parameter else "")
+            self.weights[own] = Weight(
+                own, made, used, batch, init, not frozen, part_of=parameter if own != parameter else "", slices=self.slices.get(own, ())
+            )
             self.roles[own] = dims
-        elif (known := self.weights[own]) and (known.out, known.inn) != (made, used) or (dims != self.roles[own] and made == used):
+        elif ((known := self.weights[own]) and (known.out, known.inn) != (made, used)) or (dims != self.roles[own] and made == used):
             if (known.inn, known.out) != (made, used):
                 raise Unfollowable(
                     f"the parameter `{own}` is used with two shapes: ({', '.join(known.out)}) x ({', '.join(known.inn)}) "
@@ -327,7 +345,12 @@ class Emitter:
             for key, p, q in pieces(old)
             if all(a <= x for a, x in zip(start, p, strict=True)) and all(y <= b for b, y in zip(stop, q, strict=True))
         }
-        take = lambda found: {k - old_key | new_key: v for k, v in found.items() for old_key, new_key in inside.items() if old_key <= k and new_key is not None}  # noqa: E501, E731
+        take = lambda found: {
+            k - old_key | new_key: v
+            for k, v in found.items()
+            for old_key, new_key in inside.items()
+            if old_key <= k and new_key is not None
+        }  # noqa: E501, E731
         return Value(dims, take(args[0].nodes) if not args[0].chains else {}, take(args[0].chains), args[0].pure)
 
     def _emit_cat(self, step: Step, dims: Sequence[Dimension], args: list[Value]) -> Value:
@@ -335,7 +358,10 @@ class Emitter:
         if not dims[at].grows:
             names = [[_pick(a.nodes, key) for a in args] for key, _ in _choices(dims)]
             keys = [key for key, _ in _choices(dims)]
-            joined = {k: self.add_node("add", n, self._union(n), place=step.place) if len(n) > 1 else n[0] for k, n in zip(keys, names, strict=True)}
+            joined = {
+                k: self.add_node("add", n, self._union(n), place=step.place) if len(n) > 1 else n[0]
+                for k, n in zip(keys, names, strict=True)
+            }
             return Value(dims, joined, pure=all(a.pure for a in args))
         nodes, offset = {}, tuple(0 for _ in dims[at].extent)
         targets = {(s, e): k for k, s, e in pieces(dims[at])}
@@ -370,7 +396,9 @@ class Emitter:
         nodes = {}
         for key, (x,) in self._each(dims, args):
             leaves = {n for i in over for k, ls in alternatives(dims[i]) if k <= key for n in self.names(ls)}
-            nodes[key] = self.add_node("norm", (x,), self.of(x), place=step.place, kind=kind, over=tuple(d for d in self.of(x) if d in leaves))
+            nodes[key] = self.add_node(
+                "norm", (x,), self.of(x), place=step.place, kind=kind, over=tuple(d for d in self.of(x) if d in leaves)
+            )
         return Value(dims, nodes, pure=args[0].pure)
 
     def _emit_sum(self, step: Step, dims: Sequence[Dimension], args: list[Value]) -> Value:
@@ -414,9 +442,7 @@ class Emitter:
 
     def _under(self, value: Value, labels: str, key: Key) -> dict[str, tuple[str, ...]]:
         """Leaves of every label of an operand."""
-        return {
-            label: next(self.names(ls) for k, ls in alternatives(d) if k <= key) for label, d in zip(labels, value.dims, strict=True)
-        }
+        return {label: next(self.names(ls) for k, ls in alternatives(d) if k <= key) for label, d in zip(labels, value.dims, strict=True)}
 
     def _terms(self, step: Step, operands: tuple[Any, Any], leaves: list[dict[str, tuple[str, ...]]], args: Sequence[Value]) -> list[str]:
         first, second, out = step.spec
@@ -431,7 +457,11 @@ class Emitter:
                 inn = chain.own(dims, {i: leaves[at][labels[i]] for i in dims})
                 shared = {n for label in labels if label in out and label in (first, second)[1 - at] for n in leaves[at][label]}
                 extra = [n for n in summed[1 - at] if n not in {leaf for _, _, leaf in inn} and n in self.of(x)]
-                y = self.add_node("sum", (x,), tuple(d for d in self.of(x) if d not in extra), place=step.place, over=tuple(extra)) if extra else x
+                y = (
+                    self.add_node("sum", (x,), tuple(d for d in self.of(x) if d not in extra), place=step.place, over=tuple(extra))
+                    if extra
+                    else x
+                )
                 terms.append(self._scaled(apply(chain, y, inn, shared, self._dense), chain.powers, step.place))
             return terms
         return [self._inner(step, operands, summed[0] | summed[1], args)]
@@ -479,7 +509,9 @@ def _choices(dims: Sequence[Dimension]) -> list[tuple[Key, tuple[Dimension, ...]
     """Every consistent choice of segments for a whole tensor."""
     found: list[tuple[Key, tuple[Dimension, ...]]] = [(NONE, ())]
     for d in dims:
-        found = [(k | key, ls + leaves) for k, ls in found for key, leaves in alternatives(d) if all(dict(k).get(c, i) == i for c, i in key)]
+        found = [
+            (k | key, ls + leaves) for k, ls in found for key, leaves in alternatives(d) if all(dict(k).get(c, i) == i for c, i in key)
+        ]
     return list({k: (k, ls) for k, ls in found}.values())
 
 

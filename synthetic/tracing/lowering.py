@@ -11,10 +11,32 @@ from .record import Call, Ref
 from .steps import Shape, Step, group, positions
 from .trials import Trials, Wrong
 
-SAME = (
-    "clone contiguous _to_copy detach alias lift_fresh lift_fresh_copy dropout native_dropout view_as to type_as "
-    "_conj conj real positive neg clamp clamp_min clamp_max hardtanh_identity _log_softmax log_softmax nan_to_num"
-).split()
+SAME = [
+    "clone",
+    "contiguous",
+    "_to_copy",
+    "detach",
+    "alias",
+    "lift_fresh",
+    "lift_fresh_copy",
+    "dropout",
+    "native_dropout",
+    "view_as",
+    "to",
+    "type_as",
+    "_conj",
+    "conj",
+    "real",
+    "positive",
+    "neg",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "hardtanh_identity",
+    "_log_softmax",
+    "log_softmax",
+    "nan_to_num",
+]
 MAPS = {
     "relu": "relu leaky_relu elu relu6 hardswish celu selu threshold rrelu rrelu_with_noise abs",
     "gelu": "gelu",
@@ -25,14 +47,63 @@ MAPS = {
     "softplus": "softplus exp cos log_sigmoid_forward expm1_ cosh",
 }
 KIND_OF = {op: kind for kind, ops in MAPS.items() for op in ops.split()}
-MOVES = (
-    "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d_with_indices max_pool3d_with_indices _adaptive_avg_pool2d _adaptive_avg_pool3d "
-    "adaptive_avg_pool1d upsample_nearest1d upsample_nearest2d upsample_bilinear2d upsample_bicubic2d constant_pad_nd reflection_pad1d "
-    "reflection_pad2d roll flip view_as_complex view_as_real gather index_select amax amin max min cummax cumsum topk sort im2col col2im "
-    "pixel_shuffle pixel_unshuffle unfold tril triu logsumexp argmax_free _adaptive_avg_pool1d replication_pad2d"
-).split()
+MOVES = [
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "max_pool1d",
+    "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
+    "_adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d",
+    "adaptive_avg_pool1d",
+    "upsample_nearest1d",
+    "upsample_nearest2d",
+    "upsample_bilinear2d",
+    "upsample_bicubic2d",
+    "constant_pad_nd",
+    "reflection_pad1d",
+    "reflection_pad2d",
+    "roll",
+    "flip",
+    "view_as_complex",
+    "view_as_real",
+    "gather",
+    "index_select",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "cummax",
+    "cumsum",
+    "topk",
+    "sort",
+    "im2col",
+    "col2im",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "unfold",
+    "tril",
+    "triu",
+    "logsumexp",
+    "argmax_free",
+    "_adaptive_avg_pool1d",
+    "replication_pad2d",
+]
 CREATES = frozenset(
-    "empty_like zeros_like ones_like rand_like randn_like full_like new_zeros new_ones new_empty new_full new_empty_strided".split()
+    [
+        "empty_like",
+        "zeros_like",
+        "ones_like",
+        "rand_like",
+        "randn_like",
+        "full_like",
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+        "new_full",
+        "new_empty_strided",
+    ]
 )  # read the shape of a tensor, not its numbers
 DECLARED = {"same": "identity", "odd": "tanh", "rectified": "relu", "offset": "sigmoid"}
 SINGULAR = {"log": "a logarithm", "reciprocal": "a reciprocal", "sqrt": "a square root", "rsqrt": "a reciprocal square root"}
@@ -122,7 +193,12 @@ class _Lowering:
         kinds = {self.kinds[self.of(r)] for r in refs}
         for out in call.outs:
             self.kinds[out] = "token" if kinds == {"token"} or ("token" in kinds and not kinds & {"data", "param"}) else "const"
-        if call.op in CREATES or not kinds & {"data", "param"} or (call.outs and all(o in self.trials.base.whole for o in call.outs)) or not call.outs:
+        if (
+            call.op in CREATES
+            or not kinds & {"data", "param"}
+            or (call.outs and all(o in self.trials.base.whole for o in call.outs))
+            or not call.outs
+        ):
             return
         if call.op in self.declared:
             first = next(self.of(r) for r in refs if self.is_known(r))

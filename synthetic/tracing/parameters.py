@@ -43,9 +43,7 @@ class Chain:
         shift = len(self.factors)
         moved = tuple(frozenset((f + shift, o) for f, o in origin) for origin in other.origins)
         link = frozenset(o for i in mine for _, o in self.origins[i]), frozenset(o for i in its for _, o in other.origins[i])
-        origins = tuple(
-            (self.origins[a] if a is not None else frozenset()) | (moved[b] if b is not None else frozenset()) for a, b in kept
-        )
+        origins = tuple((self.origins[a] if a is not None else frozenset()) | (moved[b] if b is not None else frozenset()) for a, b in kept)
         return Chain(self.factors + other.factors, origins, (*self.links, link, *other.links), self.powers * other.powers)
 
 

@@ -111,4 +111,3 @@ def positions(dims: int | Sequence[int] | None, rank: int) -> list[int]:
     if dims is None:
         return list(range(rank))
     return [d % rank for d in ((dims,) if isinstance(dims, int) else dims)] or list(range(rank))
-

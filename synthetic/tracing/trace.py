@@ -20,7 +20,9 @@ from .steps import alive
 from .trials import RATIOS, Trials, Wrong, run_trials
 
 
-def trace(factory: Callable[..., Any], base: Mapping[str, int], *, name: str = "", declared: Mapping[str, str] | None = None) -> Architecture:
+def trace(
+    factory: Callable[..., Any], base: Mapping[str, int], *, name: str = "", declared: Mapping[str, str] | None = None
+) -> Architecture:
     """Build the factory's module at several sizes, recognise every dimension as a monomial of the axes, and name the graph.
 
     Args:
