@@ -171,15 +171,15 @@ def adapted(*, n: int, rank: int = 4, merged: bool = False):
 
 
 class Modulated(nn.Module):
-    """A DiT block: adaLN with six modulations of one vector, zero-initialised; patches by a convolution."""
+    """A DiT block: adaLN with six modulations of one vector; patches by a convolution."""
 
-    def __init__(self, n: int):
+    def __init__(self, n: int, *, zero: bool):
         super().__init__()
         self.patch, self.time1, self.time2 = nn.Conv2d(3, n, 2, stride=2), nn.Linear(16, n), nn.Linear(n, n)
         self.label, self.ada = nn.Embedding(10, n), nn.Linear(n, 6 * n)
         self.attn, self.fc1, self.fc2 = nn.MultiheadAttention(n, 4, batch_first=True), nn.Linear(n, 4 * n), nn.Linear(4 * n, n)
         self.last_ada, self.last = nn.Linear(n, 2 * n), nn.Linear(n, 12)
-        for layer in (self.ada, self.last_ada, self.last):
+        for layer in (self.ada, self.last_ada, self.last) if zero else ():
             nn.init.zeros_(layer.weight)
 
     def forward(self, x: Tensor, time: Tensor, label: Tensor) -> Tensor:
@@ -195,5 +195,5 @@ class Modulated(nn.Module):
         return self.last(F.layer_norm(x, (n,)) * (1 + scale) + shift)
 
 
-def modulated(*, n: int):
-    return Modulated(n), (torch.randn(2, 3, 8, 8), torch.randn(2, 16), torch.zeros(2, dtype=torch.long))
+def modulated(*, n: int, zero: bool = False):
+    return Modulated(n, zero=zero), (torch.randn(2, 3, 8, 8), torch.randn(2, 16), torch.zeros(2, dtype=torch.long))

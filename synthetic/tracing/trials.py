@@ -63,7 +63,7 @@ class Trials:
                 found.setdefault(x, y)
         return found
 
-    def monomial(self, values: Sequence[float], what: str) -> tuple[float, Powers]:
+    def monomial(self, values: Sequence[float | int], what: str) -> tuple[float, Powers]:
         """``values`` (one per trial) as ``factor * product of powers of the axes``.
 
         Raises:
@@ -84,7 +84,7 @@ class Trials:
                 raise self._refuse(values, what)
         return values[0] / found(self.sizes[0]), found
 
-    def _refuse(self, values: Sequence[float], what: str) -> NotMonomial:
+    def _refuse(self, values: Sequence[float | int], what: str) -> NotMonomial:
         shown = [0, *(i for i in range(1, len(values)) if values[i] != values[0])][:3]
         seen = ", ".join(f"{values[i]:.6g} at {', '.join(f'{a}={s}' for a, s in self.sizes[i].items())}" for i in shown)
         return NotMonomial(f"{what} is {seen}: that is no product of powers of the axes")
