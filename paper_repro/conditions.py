@@ -112,8 +112,8 @@ class Conditions:
         own = {name: replace(w, learning_rate=self.rates.get(name, 1.0)) for name, w in constants.weights.items()}
         constants = replace(constants, weights=own)
 
-        def progress(label: str, done: int, total: int) -> None:
-            say(f"{label} ({done}/{total})")
+        def progress(label: str, done: float, total: float) -> None:
+            say(f"{label} ({done:.0f}/{total:.0f})")
 
         if task is None:
             from ..synthetic.modules import check_module

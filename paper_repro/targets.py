@@ -25,8 +25,8 @@ BASE_WIDTH, BASE_OTHER = 64, 4
 def load_architecture(target: str) -> Architecture:
     """The architecture that ``target`` names: one of the zoo, or what ``path/to/file.py:factory`` returns or traces to.
 
-    A factory returns an `Architecture`, or a module with an example input (see `synthetic.tracing.trace`). Its keyword arguments are its axes. Those without a default are called with the base size: 64 for the
-    first, 4 for the others.
+    A factory returns an `Architecture`, or a module with an example input (see `synthetic.tracing.trace`). Its keyword arguments
+    are its axes. Those without a default are called with the base size: 64 for the first, 4 for the others.
 
     Raises:
         ValueError: if there is no such name, file or factory, or the factory fails; the message names it.

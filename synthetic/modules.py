@@ -23,6 +23,7 @@ from .optimizers import make_update
 from .probes import Sizes as Measured
 from .streams import stream
 from .tracing.record import call_arguments, first_real
+from .training import Progress
 
 OPERANDS = {  # positions of the two operands of a contraction
     "mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2), "mv": (0, 1), "convolution": (0, 1), "embedding": (1, 0),
@@ -203,7 +204,7 @@ def check_module(
     constants: Constants,
     seeds: Sequence[int],
     steps: Sequence[int],
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Train a module at several sizes on random inputs shaped like its example, and measure its atomic terms (forward).
 

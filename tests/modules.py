@@ -93,7 +93,7 @@ class Residual(nn.Module):
         return x + self.factor * self.down(torch.relu(self.up(self.norm(x))))
 
 
-def deep(*, n: int, L: int, power: float | None = None):  # noqa: N803 (an axis by its usual name)
+def deep(*, n: int, L: int, power: float | None = None):
     return nn.Sequential(nn.Linear(20, n), *(Residual(n, power, L) for _ in range(L)), nn.Linear(n, 10)), torch.randn(4, 20)
 
 

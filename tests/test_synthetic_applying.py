@@ -97,9 +97,9 @@ def test_bad_input_is_named():
         Sizes({"m": 2}, BASE)
     with pytest.raises(ValueError, match="unknown setting `rate`"):
         parameter_groups(module, table(), WIDE, rate=1.0)
-    with pytest.raises(ValueError, match="no row for the parameter `0.other`"):
+    with pytest.raises(ValueError, match=r"no row for the parameter `0\.other`"):
         parameter_groups(nn.Sequential(nn.ParameterDict({"other": nn.Parameter(torch.zeros(2))})), table(), WIDE)
-    with pytest.raises(ValueError, match="has no parameter `2.weight`"):
+    with pytest.raises(ValueError, match=r"has no parameter `2\.weight`"):
         initialise(module, table(), WIDE, nn.Sequential(nn.Linear(20, 64)))
 
 

@@ -78,7 +78,7 @@ def test_two_plain_hidden_layers_give_what_their_copies_give():
     """Folding copies is no assumption: written out, the layers of a plain network get the same rows."""
     from widelimit.theory.zoo import mlp
 
-    deep = lambda n: (nn.Sequential(nn.Linear(20, n), *(nn.Sequential(nn.Linear(n, n), nn.ReLU()) for _ in range(4)), nn.Linear(n, 10)))  # noqa: E731
+    deep = lambda n: nn.Sequential(nn.Linear(20, n), *(nn.Sequential(nn.Linear(n, n), nn.ReLU()) for _ in range(4)), nn.Linear(n, 10))  # noqa: E731
     table, written_out = derive(traced(lambda *, n: (deep(n), torch.randn(4, 20))), "adam"), derive(mlp(hidden=5), "adam")
     for i in range(4):
         a, b = table.row(f"{i + 1}.0.weight"), written_out.row(f"W{i + 2}")
@@ -226,3 +226,46 @@ def test_a_change_in_place_through_a_view_is_refused():
 
     with pytest.raises(ValueError, match="in place through a view"):
         traced(lambda *, n: entrywise(spoil, n))
+
+
+# -- modules of other packages
+def from_transformers(name: str, n: int):
+    """Small models of the `transformers` package, from configurations alone."""
+    transformers = pytest.importorskip("transformers", reason="extra `zoo`")
+    common = {"hidden_size": n, "intermediate_size": 4 * n, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {**common, "vocab_size": 100, "use_cache": False, "bos_token_id": None, "eos_token_id": None}
+    tokens = torch.zeros(2, 6, dtype=torch.long)
+    match name:
+        case "gpt2":
+            sizes = {"n_embd": n, "n_layer": 2, "n_head": 4, "n_positions": 16}
+            config = transformers.GPT2Config(**sizes, vocab_size=100, use_cache=False, bos_token_id=None, eos_token_id=None)
+            return transformers.GPT2LMHeadModel(config), tokens
+        case "llama":
+            return transformers.LlamaForCausalLM(transformers.LlamaConfig(**text, num_key_value_heads=2)), tokens
+        case "qwen3":
+            config = transformers.Qwen3Config(**text, num_key_value_heads=2, head_dim=n // 4, tie_word_embeddings=False)
+            return transformers.Qwen3ForCausalLM(config), tokens
+        case "bert":
+            return transformers.BertModel(transformers.BertConfig(**common, vocab_size=100), add_pooling_layer=False), tokens
+        case "gpt-neox":
+            return transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(**text)), tokens
+        case _:
+            config = transformers.ViTConfig(**common, image_size=8, patch_size=4)
+            return transformers.ViTForImageClassification(config), torch.randn(2, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        ("gpt2", "transformer.h.1.attn.c_attn.weight"), ("llama", "model.layers.1.self_attn.k_proj.weight"),
+        ("qwen3", "model.layers.0.mlp.gate_proj.weight"), ("bert", "encoder.layer.1.output.dense.weight"),
+        ("gpt-neox", "gpt_neox.layers.1.attention.query_key_value.weight"), ("vit", "vit.layers.1.mlp.fc1.weight"),
+    ],
+)  # fmt: skip
+def test_models_of_transformers(name: str, hidden: str):
+    table = derive(traced(lambda *, n: from_transformers(name, n)), "adam")
+    assert table.verdict == "unique"
+    assert {row.weight for row in table.rows} <= {p for p, _ in from_transformers(name, 64)[0].named_parameters()}
+    assert_row(table, hidden, init_std=N ** "-1/2", learning_rate=N**-1)
+    assert {o.kind: o.multiplier for o in table.operations}["attention logits"] == N**-1
+    assert ("output" in {o.kind for o in table.operations}) == (name == "gpt2")  # its embedding is tied

@@ -80,7 +80,7 @@ def _body(table: ExponentTable) -> list[str]:
 def _cells(table: ExponentTable, columns: Sequence[str]) -> list[list[str]]:
     """Lines of a table: slices that scale differently one by one, copies in repeated blocks together (``blocks.0..11.fc``)."""
     found: dict[tuple[str, ...], list[str]] = {}
-    for row in (own for row in table.rows for own in row.parts or (row,)):
+    for row in (own for whole in table.rows for own in whole.parts or (whole,)):
         cells = _shape(row), *(str(_cell(row, c)) for c in columns)
         found.setdefault((NUMBER.sub("*", row.weight), *cells), []).append(row.weight)
     return [[name, *key[1:]] for key, names in found.items() for name in _folded(names)]

@@ -8,35 +8,14 @@ from typing import Any
 
 from .axes import Extent, Unfollowable
 from .record import Call, Ref
-from .steps import Shape, Step, group, positions
+from .steps import Shape, Step
 from .trials import Trials, Wrong
 
-SAME = [
-    "clone",
-    "contiguous",
-    "_to_copy",
-    "detach",
-    "alias",
-    "lift_fresh",
-    "lift_fresh_copy",
-    "dropout",
-    "native_dropout",
-    "view_as",
-    "to",
-    "type_as",
-    "_conj",
-    "conj",
-    "real",
-    "positive",
-    "neg",
-    "clamp",
-    "clamp_min",
-    "clamp_max",
-    "hardtanh_identity",
-    "_log_softmax",
-    "log_softmax",
+SAME = (
+    "clone", "contiguous", "_to_copy", "detach", "alias", "lift_fresh", "lift_fresh_copy", "dropout", "native_dropout", "view_as",
+    "to", "type_as", "_conj", "conj", "real", "positive", "neg", "_log_softmax", "log_softmax",
     "nan_to_num",
-]
+)  # fmt: skip
 MAPS = {
     "relu": "relu leaky_relu elu relu6 hardswish celu selu threshold rrelu rrelu_with_noise abs",
     "gelu": "gelu",
@@ -44,67 +23,30 @@ MAPS = {
     "tanh": "tanh hardtanh sin atan asinh softsign tan sinh",
     "erf": "erf",
     "sigmoid": "sigmoid hardsigmoid",
-    "softplus": "softplus exp cos log_sigmoid_forward expm1_ cosh",
+    "softplus": "softplus exp cos log_sigmoid_forward cosh",
 }
 KIND_OF = {op: kind for kind, ops in MAPS.items() for op in ops.split()}
-MOVES = [
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "max_pool1d",
-    "max_pool2d_with_indices",
-    "max_pool3d_with_indices",
-    "_adaptive_avg_pool2d",
-    "_adaptive_avg_pool3d",
-    "adaptive_avg_pool1d",
-    "upsample_nearest1d",
-    "upsample_nearest2d",
-    "upsample_bilinear2d",
-    "upsample_bicubic2d",
-    "constant_pad_nd",
-    "reflection_pad1d",
-    "reflection_pad2d",
-    "roll",
-    "flip",
-    "view_as_complex",
-    "view_as_real",
-    "gather",
-    "index_select",
-    "amax",
-    "amin",
-    "max",
-    "min",
-    "cummax",
-    "cumsum",
-    "topk",
-    "sort",
-    "im2col",
-    "col2im",
-    "pixel_shuffle",
-    "pixel_unshuffle",
-    "unfold",
-    "tril",
-    "triu",
-    "logsumexp",
-    "argmax_free",
-    "_adaptive_avg_pool1d",
+MOVES = (
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d_with_indices", "max_pool3d_with_indices",
+    "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d", "upsample_nearest1d", "upsample_nearest2d",
+    "upsample_bilinear2d", "upsample_bicubic2d", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "roll", "flip",
+    "view_as_complex", "view_as_real", "gather", "index_select", "amax", "amin", "max", "min", "cummax", "cumsum", "topk", "sort",
+    "im2col", "col2im", "pixel_shuffle", "pixel_unshuffle", "unfold", "tril", "triu", "logsumexp", "_adaptive_avg_pool1d",
     "replication_pad2d",
-]
-CREATES = frozenset(
-    [
-        "empty_like",
-        "zeros_like",
-        "ones_like",
-        "rand_like",
-        "randn_like",
-        "full_like",
-        "new_zeros",
-        "new_ones",
-        "new_empty",
-        "new_full",
-        "new_empty_strided",
-    ]
-)  # read the shape of a tensor, not its numbers
+)  # fmt: skip
+CREATES = (
+    "empty_like",
+    "zeros_like",
+    "ones_like",
+    "rand_like",
+    "randn_like",
+    "full_like",
+    "new_zeros",
+    "new_ones",
+    "new_empty",
+    "new_full",
+    "new_empty_strided",
+)  # fmt: skip (these read the shape of a tensor, not its numbers)
 DECLARED = {"same": "identity", "odd": "tanh", "rectified": "relu", "offset": "sigmoid"}
 SINGULAR = {"log": "a logarithm", "reciprocal": "a reciprocal", "sqrt": "a square root", "rsqrt": "a reciprocal square root"}
 TINY = 1e-2  # constants added below this keep a denominator from zero
@@ -126,7 +68,7 @@ class Lowered:
     output: int = -1
 
 
-class _Lowering:
+class Lowering:
     """Goes through the calls once. ``facts`` remembers statistics, from which normalisations by hand are recognised."""
 
     def __init__(self, trials: Trials, declared: Mapping[str, str]):
@@ -184,6 +126,11 @@ class _Lowering:
         self.steps.append(made)
         return out
 
+    def keep_fact(self, x: int, out: int) -> None:
+        """What is known of a statistic stays known when its shape changes, or a tiny constant is added."""
+        if x in self.facts:
+            self.facts[out] = self.facts[x]
+
     def same(self, out: int, arg: int) -> None:
         """The same numbers under another name."""
         self.alias[out] = arg
@@ -222,7 +169,7 @@ class _Lowering:
         return len(self.extents[number])
 
 
-Rule = Callable[[_Lowering, Call], None]
+Rule = Callable[[Lowering, Call], None]
 RULES: dict[str, Rule] = {}
 
 
@@ -248,12 +195,9 @@ def lower(trials: Trials, declared: Mapping[str, str] | None = None) -> Lowered:
     Raises:
         ValueError: for a declaration that is none of these.
     """
-    from . import rules  # noqa: F401  (registers)
+    from . import arithmetic, layers, shapes  # noqa: F401  (they register their rules)
 
     for op, kind in (declared or {}).items():
         if kind not in DECLARED:
             raise Wrong(f"`{op}` is declared as `{kind}`; choose from {', '.join(DECLARED)}")
-    return _Lowering(trials, declared or {}).run()
-
-
-__all__ = ["RULES", "Lowered", "Shape", "group", "lower", "positions", "rule"]
+    return Lowering(trials, declared or {}).run()
