@@ -77,6 +77,10 @@ def derive(
           g.dims(x=8, hidden="n", y=2)
           h = g.map("relu", g.dense("read", g.input("x"), "hidden"))
           return g.build(g.dense("write", h, "y"))
+    \b
+    or a torch.nn.Module with an example of its input (rows are then named as in named_parameters()):
+      def build(*, n):
+          return nn.Sequential(nn.Linear(8, n), nn.ReLU(), nn.Linear(n, 2)), torch.randn(4, 8)
     """
     from .commands import tables
 

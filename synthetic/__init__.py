@@ -1,9 +1,10 @@
-"""Finite networks: built from an architecture and a table, trained many at once, probed and stored."""
+"""Finite networks: traced from modules, built from an architecture and a table, trained many at once, probed and stored."""
 
 from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "applying": ("Sizes", "initialise", "labels", "missing_multipliers", "parameter_groups"),
     "building": ("Built", "build"),
     "coordinates": ("coordinate_check",),
     "ensemble": ("Ensemble",),
@@ -14,6 +15,7 @@ _HOMES = {
     "store": ("Store", "StoreError"),
     "sweep": ("Plan", "execute"),
     "tasks": ("Task", "batch_index", "default_task", "digits", "markov", "teacher"),
+    "tracing": ("trace",),
     "training": ("train",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

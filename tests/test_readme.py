@@ -22,6 +22,21 @@ def test_the_twenty_lines_print_what_they_say():
     assert "misses" not in derived[1] and "diverged" not in derived[1]
 
 
+def test_a_module_of_ones_own():
+    """The factory derives to the rows shown, and the lines that apply its table run."""
+    from widelimit.synthetic import trace
+    from widelimit.theory import derive
+    from widelimit.theory.printing import as_text
+
+    factory, lines = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[1:3]
+    shown = re.findall(r"```text\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[1]
+    scope: dict[str, object] = {}
+    exec(factory + lines, scope)
+    derived = as_text(derive(trace(scope["build"], {"n": 64}), "adamw"))  # type: ignore[arg-type]
+    assert all(line in derived for line in shown.splitlines() if line != "...")
+    assert {g["lr"] for g in scope["optimizer"].param_groups} == {1e-3, 1e-3 / 4}  # type: ignore[attr-defined]
+
+
 def test_the_table_is_the_one_derived():
     from widelimit.theory import derive, find_architecture
     from widelimit.theory.printing import as_markdown

@@ -117,6 +117,7 @@ class Lowering:
         return number
 
     def step(self, kind: str, args: Sequence[int], spec: Any = None, *, out: int | None = None, shape: Shape | None = None) -> int:
+        """Add a step; its result is a new tensor of ``shape`` (by default that of the first argument), or ``out``."""
         if out is None:
             out = self.new(shape if shape is not None else self.extents[args[0]])
         self.kinds[out] = "data" if any(self.kinds[a] == "data" for a in args) else "param"

@@ -163,6 +163,7 @@ class Nodes:
         return made
 
     def parameter(self, name: str, dims: Sequence[Dimension]) -> Value:
+        """A parameter as an expression; slices that are used apart are weights of their own."""
         chosen = [alternatives(d) for d in dims]
         combos = list(product(*chosen))
         found = {}

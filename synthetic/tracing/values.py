@@ -74,6 +74,7 @@ def block(dims: Sequence[Dimension], keys: Sequence[Key]) -> tuple[tuple[Fractio
 
 
 def plus(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
+    """The sum of two places, trial by trial."""
     return tuple(x + y for x, y in zip(a, b, strict=True))
 
 
