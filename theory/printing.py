@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -77,22 +77,29 @@ def _body(table: ExponentTable) -> list[str]:
     return lines
 
 
-def _cells(table: ExponentTable, columns: Sequence[str]) -> list[list[str]]:
+def _lines(table: ExponentTable, columns: Sequence[str]) -> list[tuple[str, Row]]:
     """Lines of a table: slices that scale differently one by one, copies in repeated blocks together (``blocks.0..11.fc``)."""
-    found: dict[tuple[str, ...], list[str]] = {}
-    for row in (own for whole in table.rows for own in whole.parts or (whole,)):
-        cells = _shape(row), *(str(_cell(row, c)) for c in columns)
-        found.setdefault((NUMBER.sub("*", row.weight), *cells), []).append(row.weight)
-    return [[name, *key[1:]] for key, names in found.items() for name in _folded(names)]
+    rows = [own for whole in table.rows for own in whole.parts or (whole,)]
+    found: dict[tuple[object, ...], dict[str, int]] = {}
+    for place, row in enumerate(rows):
+        key = NUMBER.sub("*", row.weight), row.shape, *(_cell(row, c) for c in columns)
+        found.setdefault(key, {})[row.weight] = place
+    lines = sorted((place, name) for places in found.values() for name, place in _folded(places).items())
+    return [(name, rows[place]) for place, name in lines]
 
 
-def _folded(names: Sequence[str]) -> Sequence[str]:
-    """Names that differ only in numbers that count up, as one."""
+def _cells(table: ExponentTable, columns: Sequence[str]) -> list[list[str]]:
+    return [[name, _shape(row), *(str(_cell(row, c)) for c in columns)] for name, row in _lines(table, columns)]
+
+
+def _folded(places: Mapping[str, int]) -> dict[str, int]:
+    """Names that differ only in numbers that count up as one, where the first stands; others as they are."""
+    names = list(places)
     counted = [sorted(set(map(int, values))) for values in zip(*(NUMBER.findall(name) for name in names), strict=True)]
     if len(names) == 1 or prod(map(len, counted)) != len(names) or any(v != list(range(v[0], v[0] + len(v))) for v in counted):
-        return names
+        return dict(places)
     ranges = iter(f"{v[0]}..{v[-1]}" if len(v) > 1 else str(v[0]) for v in counted)
-    return [NUMBER.sub(lambda _: next(ranges), names[0])]
+    return {NUMBER.sub(lambda _: next(ranges), names[0]): min(places.values())}
 
 
 def _title(table: ExponentTable) -> str:
@@ -144,10 +151,10 @@ def as_latex(table: ExponentTable, printer: Any = None, *, explain: bool = False
     show = lambda cell: cell if isinstance(cell, str) else f"${printer.doprint(cell._sympy_())}$"  # noqa: E731
     lines = [r"\begin{tabular}{l" + "c" * (1 + len(columns)) + "}", r"\hline"]
     lines.append(" & ".join(["weight", "shape", *(HEAD[c] for c in columns)]) + r" \\ \hline")
-    for row in table.rows:
+    for name, row in _lines(table, columns):
         shape = f"{show(row.shape.out)} $\\times$ {show(row.shape.inn)}"
-        name = row.weight.replace("_", r"\_")
-        lines.append(" & ".join([rf"\texttt{{{name}}}", shape, *(show(_cell(row, c)) for c in columns)]) + r" \\")
+        label = name.replace("_", r"\_")
+        lines.append(" & ".join([rf"\texttt{{{label}}}", shape, *(show(_cell(row, c)) for c in columns)]) + r" \\")
     for operation in table.operations:
         name = operation.name.replace("_", r"\_")
         lines.append(rf"\texttt{{{name}}} & \multicolumn{{{1 + len(columns)}}}{{l}}{{multiplier {show(operation.multiplier)}}} \\")

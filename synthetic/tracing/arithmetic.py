@@ -29,6 +29,13 @@ def _singular(self: Lowering, call: Call) -> None:
         self.facts[out] = (after, source, dims)
 
 
+@rule("_prelu_kernel")
+def _prelu(self: Lowering, call: Call) -> None:
+    """A rectifier of both signs, one of them times a slope that is learned."""
+    kept = self.step("map", [self.of(call.args[0])], "relu")
+    self.step("add", [kept, self.step("mul", [kept, self.of(call.args[1])])], out=call.outs[0])
+
+
 @rule("clamp", "clamp_min", "clamp_max")
 def _clamp(self: Lowering, call: Call) -> None:
     """A bound that keeps a statistic from zero changes nothing; others are rectifiers, or cut on both sides."""

@@ -23,11 +23,7 @@ LABELS = {
 
 
 def _contract(self: Lowering, a: Any, b: Any, op: str, out: int | None, shape: Shape | None = None) -> int:
-    labels = LABELS[op]
-    known = [v for v in (a, b) if self.is_known(v)]
-    if len(known) == 2:
-        return self.step("contract", [self.of(a), self.of(b)], labels, out=out, shape=shape)
-    raise Unfollowable("a contraction with constant numbers is not known")
+    return self.step("contract", [self.of(a), self.of(b)], LABELS[op], out=out, shape=shape)
 
 
 @rule("addmm", "baddbmm", "addmv", "addbmm")
@@ -42,8 +38,6 @@ def _addmm(self: Lowering, call: Call) -> None:
 
 @rule("convolution", "_convolution")
 def _convolution(self: Lowering, call: Call) -> None:
-    if not self.is_known(call.args[0]):
-        raise Unfollowable("a convolution of constant numbers is not known")
     x, w, transposed = self.of(call.args[0]), self.of(call.args[1]), bool(self.arg(6))
     out, groups, n = self.extents[call.outs[0]], self.every(8), self.rank(self.of(call.args[0])) - 2
     xs, ws = self.extents[x], self.extents[w]

@@ -120,9 +120,9 @@ class Lowering:
         """Add a step; its result is a new tensor of ``shape`` (by default that of the first argument), or ``out``."""
         if out is None:
             out = self.new(shape if shape is not None else self.extents[args[0]])
-        self.kinds[out] = "data" if any(self.kinds[a] == "data" for a in args) else "param"
-        if kind in ("map", "norm", "softmax", "unknown", "lookup"):
-            self.kinds[out] = "data"
+        kinds = {self.kinds[a] for a in args}
+        linear = kind not in ("map", "norm", "softmax", "unknown", "lookup") and not (kind == "contract" and "const" in kinds)
+        self.kinds[out] = "param" if linear and "data" not in kinds else "data"
         made = self.made[out] = Step(kind, out, tuple(args), self.calls[0].place, spec)
         self.steps.append(made)
         return out

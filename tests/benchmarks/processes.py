@@ -1,8 +1,8 @@
 """Whole processes against SymPy's import, and seconds of a check: ``python tests/benchmarks/processes.py [FILE.json]``.
 
 Ratios are taken within one run: the commands alternate, and each round gives one ratio to its own ``import sympy``; the
-table shows medians. Aims, on any machine: `import widelimit.theory` at most 1.3, `derive transformer` at most 2.5; 8 seconds for a module of 12 layers,
-the import of torch included.
+table shows medians. Aims, on any machine: `import widelimit.theory` at most 1.3, `derive transformer` at most 2.5; 8 seconds
+for a module of 12 layers, the import of torch included.
 """
 
 import json
