@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .certify import vector
+from .desiderata import ORDER
 from .linear import Reduction, Row, extend, maximise, solve_equations
 from .refutation import Branch, Certificate, Entry, Leaf, Proof, entries, minus, mix, used
 
@@ -119,7 +120,7 @@ class _Decision:
     def _filter(self, needed: list[str]) -> tuple[list[str], dict[str, Point]]:
         """Drop every relation without which the rest still contradict each other; points that show that it cannot be dropped."""
         witnesses: dict[str, Point] = {}
-        for label in sorted(needed, key=lambda k: ("update", "kernel", "init", "stable").index(k.split()[0])):
+        for label in sorted(needed, key=lambda k: (*ORDER[2:], "init", "stable").index(k.split()[0])):
             if label in needed:
                 try:
                     found = self.decide([k for k in needed if k != label])

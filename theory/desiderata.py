@@ -22,6 +22,8 @@ ATOMS = {
     for d in (
         Desideratum("stable", "every forward tensor stays O(1) during training"),
         Desideratum("maximal-update", "every weight's own output is Theta(1) at initialisation, and its update changes it by Theta(1)"),
+        Desideratum("layerwise-update", "the update of a weight in a stack changes its own output by Theta(1) in every layer"),
+        Desideratum("diverse-branches", "the branches of a stack together are Theta(1) at initialisation"),
         Desideratum("kernel", "every output is Theta(1) at initialisation, and every update changes the network's output by Theta(1)"),
         Desideratum("faithful", "epsilon scales as the gradient that it is added to"),
         Desideratum("equal-timescale", "the fraction of a weight that decay removes per step does not scale"),
@@ -31,8 +33,18 @@ ATOMS = {
 DESIDERATA = {
     **ATOMS,
     "mup": Desideratum("stable+maximal-update+faithful+equal-timescale", "maximal update parameterisation"),
+    "complete": Desideratum(
+        "stable+maximal-update+layerwise-update+faithful+equal-timescale",
+        "maximal updates inside every layer of a stack as well, which no layer leaves linear (CompleteP)",
+    ),
+    "depth-mup": Desideratum(
+        "stable+maximal-update+diverse-branches+faithful+equal-timescale", "maximal updates, with branches that differ most (Depth-muP)"
+    ),
     "ntk": Desideratum("stable+kernel+faithful+equal-timescale", "neural tangent (kernel) parameterisation"),
 }
+
+
+ORDER = ("norm", "init", "diverse", "update", "layerwise", "kernel")  # in which relations are met: what is there at initialisation first
 
 
 def find_desiderata(name: str) -> tuple[str, ...]:
@@ -68,6 +80,10 @@ def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
     if "maximal-update" in names:
         _initial(net, report, found, outputs=False)
         _maximal_update(net, report, found)
+    if "layerwise-update" in names:
+        _layerwise(net, report, found)
+    if "diverse-branches" in names:
+        _diverse(net, report, found)
     if "kernel" in names:
         _initial(net, report, found, outputs=True)
         _kernel(net, report, found)
@@ -111,6 +127,31 @@ def _maximal_update(net: Net, report: Report, found: Relations) -> None:
             if index:
                 terms += [(p.size, p.form) for p in report.acts[_hub(net, site, index)] if p.via == 2 + i]
         found.attained[f"update {name}"] = terms
+
+
+def _layerwise(net: Net, report: Report, found: Relations) -> None:
+    """Updates of weights with an index: Theta(1) at their own outputs, and in the sum over the index as well.
+
+    Then no layer stays linear in its updates (Dey et al., 2505.01618, section 3).
+    """
+    for i, site in ((s.weight, s) for s in net.sites if s.weight >= 0):
+        weight = net.architecture.weights[net.names[i]]
+        index = net.mask(weight.index) & site.dims
+        if weight.trained and index:
+            own = _terms(report, site.node.name, "dW x0") + _terms(report, site.node.name, "dW dx")
+            found.attained[f"layerwise {site.node.name}"] = own
+            summed = [(p.size, p.form) for p in report.acts[_hub(net, site, index)] if p.via == 2 + i]
+            found.attained[f"layerwise {site.node.name} (in the sum)"] = summed
+
+
+def _diverse(net: Net, report: Report, found: Relations) -> None:
+    """What the branches of a stack add up to at initialisation (Yang et al., 2310.02244: then layers differ most)."""
+    for site in net.sites:
+        if site.node.op == "collect" and site.over:
+            size, form = net.space.half(site.over)
+            before = [p for p in report.acts[site.args[1]] if not p.via]
+            terms = [(p, 2 - bool(p.random & site.over)) for p in before]
+            found.attained[f"diverse {site.node.name}"] = [(p.size + k * size, p.form + k * form) for p, k in terms]
 
 
 def _terms(report: Report, node: str, kind: str) -> list[Term]:

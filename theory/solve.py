@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .desiderata import Relations, relations
+from .desiderata import ORDER, Relations, relations
 from .linear import Reduction, Row, extend, maximise, solve_equations
 from .propagate import Net, Pruning, Report
 
@@ -162,7 +162,7 @@ class Solver:
         While something is pinned the bounds are left alone: what is left keeps its value.
         """
         policies = {label: self._largest(terms) for label, terms in found.attained.items() if terms}
-        order = sorted(policies, key=lambda label: ("norm", "init", "update", "kernel").index(label.split()[0]))
+        order = sorted(policies, key=lambda label: ORDER.index(label.split()[0]))
         unmet = []
         reduced = solve_equations(self.fixed_rows(), self.size)
         for label in order:
@@ -223,7 +223,7 @@ class Solver:
     def _compromise(self, policies: Mapping[str, Row]) -> tuple[dict[str, Fraction], list[str]]:
         """Not all relations can hold with these terms: keep the bounds, raise the policies (initial ones first)."""
         equations = self.fixed_rows()
-        for group in (("norm",), ("init",), ("update", "kernel")):
+        for group in (("norm",), ("init",), ORDER[2:]):
             rows = [row for label, row in policies.items() if label.split()[0] in group]
             reduced = solve_equations(equations, self.size)
             free, bounds = self._bounds(reduced)
