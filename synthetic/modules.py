@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..theory.architecture import Architecture, Node, Weight
 from ..theory.constants import Constants
@@ -24,73 +23,9 @@ from .probes import Sizes as Measured
 from .streams import stream
 from .tracing.record import call_arguments, first_real
 from .training import Progress
+from .watching import Use, Watch
 
-OPERANDS = {  # positions of the two operands of a contraction
-    "mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2), "mv": (0, 1), "convolution": (0, 1), "embedding": (1, 0),
-}  # fmt: skip
-ROUNDING = 1e-12
-COPIES = frozenset(["alias", "detach", "clone", "_to_copy"])
-VIEWS = COPIES | frozenset(["t", "transpose", "permute", "view", "_unsafe_view", "reshape", "expand", "unsqueeze", "squeeze"])
-
-
-@dataclass
-class Use:
-    """One contraction with a parameter.
-
-    Args:
-        call: the operation.
-        args: its arguments.
-        named: more of them.
-        x: where the tensor stands among the arguments.
-        weight: where the parameter stands.
-        entries: which entry of the parameter each of the operand's is.
-    """
-
-    call: Callable[..., Tensor]
-    args: tuple[Any, ...]
-    named: Mapping[str, Any]
-    x: int
-    weight: int
-    entries: Tensor
-
-    def arranged(self, values: Tensor) -> Tensor:
-        """Numbers per entry of the parameter, as the operation sees them."""
-        return values.reshape(-1)[self.entries] if values.ndim else values
-
-    def term(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The operation on other operands; a bias among its arguments is left out."""
-        args = list(self.args)
-        if self.x == 1 and self.weight == 2:
-            args[0] = torch.zeros_like(args[0])
-        args[self.x], args[self.weight] = x, weight
-        return self.call(*args, **self.named)
-
-
-class _Watch(TorchDispatchMode):
-    """Notes the contractions with parameters, in order."""
-
-    def __init__(self, parameters: Mapping[str, Tensor]):
-        super().__init__()
-        self.owners = {id(p): name for name, p in parameters.items()}
-        self.entries = {id(p): torch.arange(p.numel()).reshape(p.shape) for p in parameters.values()}
-        self.uses: dict[str, list[Use]] = {}
-        self._kept: list[Tensor] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        result, op = func(*args, **kwargs), func.overloadpacket.__name__
-        if op in VIEWS and (owner := self.owners.get(id(args[0]))) is not None:
-            self.owners[id(result)] = owner
-            old = self.entries[id(args[0])]
-            self.entries[id(result)] = old if op in COPIES else func(old, *args[1:], **kwargs)
-            self._kept.append(result)
-        elif op in OPERANDS:
-            for x, weight in (OPERANDS[op], OPERANDS[op][::-1]):
-                owner = self.owners.get(id(args[weight]))
-                if owner is not None and id(args[x]) not in self.owners:
-                    plain = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
-                    self.uses.setdefault(owner, []).append(Use(func, plain, kwargs, x, weight, self.entries[id(args[weight])]))
-        return result
+ROUNDING = 1e-12  # of the largest gradient: what is smaller is not felt
 
 
 @dataclass
@@ -115,7 +50,7 @@ class _Network:
         """Loss, gradients and contractions of one pass."""
         stored = {name: p * self.factors[name] if name in self.factors else p for name, p in self.raw.items()}
         args, named = call_arguments(self.example)
-        with _Watch(stored) as watch:
+        with Watch(stored) as watch:
             output = first_real(functional_call(self.module, stored, args, named))
         assert output is not None
         loss = sample_losses(output[None], targets, self.loss).mean()
