@@ -36,16 +36,18 @@ def load_architecture(target: str) -> Architecture:
         from ..theory.zoo import find_architecture
 
         return find_architecture(target)
-    path = Path(match["path"])
-    factory = _find_factory(path, match["factory"])
-    return _call(path, match["factory"], factory)
+    return _call(Path(match["path"]), match["factory"], load_factory(target))
 
 
-def load_factory(target: str) -> Callable[..., Any] | None:
-    """The factory of a target that is a module; None for the zoo and for factories of architectures."""
+def load_factory(target: str) -> Callable[..., Any]:
+    """The factory that ``path/to/file.py:factory`` names.
+
+    Raises:
+        ValueError: if there is none.
+    """
     match = FILE_TARGET.fullmatch(target)
-    if match is None or not load_architecture(target).parameters:
-        return None
+    if match is None:
+        raise ValueError(f"`{target}` is no path/to/file.py:factory")
     return _find_factory(Path(match["path"]), match["factory"])
 
 

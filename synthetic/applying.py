@@ -160,7 +160,9 @@ def _row(table: ExponentTable, name: str) -> Row:
     try:
         return table.row(name)
     except KeyError as error:
-        raise ValueError(f"the table of `{table.target}` has no row for the parameter `{name}`") from error
+        raise ValueError(
+            f"the table of `{table.target}` has no row for the parameter `{name}` (a traced output may not depend on it)"
+        ) from error
 
 
 def _plain(row: Row) -> None:

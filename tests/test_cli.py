@@ -281,3 +281,28 @@ def test_check_reads_given_sizes(run: Run):
     rows = json.loads(out)
     assert status == int(any(row["verdict"] in ("misses", "diverged") for row in rows))
     assert {"weight", "term", "step", "predicted", "low", "measured", "se", "tolerance", "verdict"} == set(rows[0])
+
+
+MODULE = """
+import torch
+from torch import nn
+
+def build(*, n):
+    return nn.Sequential(nn.Linear(20, n), nn.Tanh(), nn.Linear(n, n), nn.Tanh(), nn.Linear(n, 10)), torch.randn(8, 20)
+
+def strange(*, n):
+    return nn.Sequential(nn.Linear(20, n), nn.Softmax(-1), nn.Linear(n, 10)), torch.randn(8, 20)
+"""
+
+
+def test_a_module_goes_through_derive_compare_and_check(run: Run):
+    (run.folder / "modules.py").write_text(MODULE)
+    status, text, _ = run("derive", "modules.py:build", "--format", "json", "--optimizer", "adam")
+    assert status == 0
+    assert [row["weight"] for row in json.loads(text)["rows"]] == ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias"]
+    (run.folder / "table.json").write_text(text)
+    status, text, _ = run("compare", "table.json", "modules.py:build", "--optimizer", "adam")
+    assert status == 0 and "the same parameterisation" in text
+    status, text, _ = run("check", "modules.py:build", "--optimizer", "adam", "--parameterization", "table.json", "--steps", "1")
+    assert status == 0 and "agree" in text
+    assert "`1`: a softmax over a dimension that grows" in run.refused("derive", "modules.py:strange")
