@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PLAIN = {"batch": 4, "inputs": 20, "outputs": 10}
-
 
 def perceptron(*, n: int):
     return nn.Sequential(nn.Linear(20, n), nn.ReLU(), nn.Linear(n, n), nn.ReLU(), nn.Linear(n, 10)), torch.randn(4, 20)

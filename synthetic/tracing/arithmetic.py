@@ -66,8 +66,7 @@ def _add(self: Lowering, call: Call) -> None:
         self.keep_fact(known[0], out)
         if tiny and self.extents[known[0]] == self.extents[out]:
             return self.same(out, known[0]) if known[0] not in self.facts else _again(self, known[0], out)
-    other = self.of(number) if isinstance(number, Ref) else None
-    self.step("add", known, ("constant", other), out=out)
+    self.step("add", known, "constant", out=out)
     return None
 
 

@@ -99,15 +99,11 @@ class Emitter:
         return Value(dims, nodes, pure=value.pure)
 
     def _emit_add(self, step: Step, dims: Sequence[Dimension], args: list[Value]) -> Value:
-        if step.spec is not None:
-            args = [*args, self._constant(step.spec[1])]
+        if step.spec == "constant":
+            args = [*args, Value((), {NONE: self.net.one()}, pure=True)]
         elif all(a.chains for a in args):
             return self._sum_of_parameters(dims, args)
         return self._entrywise(dims, args, "add", step) if len(args) > 1 else replace(args[0], dims=dims)
-
-    def _constant(self, number: int | None) -> Value:
-        """Constant numbers of order one: one number, or an array that may have growing dimensions."""
-        return Value((), {NONE: self.net.one()}, pure=True)
 
     def _sum_of_parameters(self, dims: Sequence[Dimension], args: Sequence[Value]) -> Value:
         chains: dict[Key, list[Chain]] = {}

@@ -180,7 +180,7 @@ def _mixed_from(self: Lowering, x: int) -> set[int | None]:
         return {self.slices[x][0]}
     step = self.made.get(x)
     constant = step is not None and step.kind == "scale" and len(set(step.spec)) == 1
-    linear = step is not None and (step.kind in ("cat", "regroup", "add", "permuted") or (step.kind, step.spec) == ("map", "identity"))
+    linear = step is not None and (step.kind in ("cat", "regroup", "add") or (step.kind, step.spec) == ("map", "identity"))
     if step is None or not (linear or constant or (step.kind == "mul" and any(self.kinds[a] == "const" for a in step.args))):
         return {None}
     return set().union(*(_mixed_from(self, a) for a in step.args if self.kinds[a] != "const"))

@@ -21,7 +21,7 @@ class Step:
 
     ========= ==========================================================================================
     map       an entrywise function; ``spec`` its name in `theory.architecture.ACTIVATIONS`
-    add       a sum, broadcast; numbers among the terms are left out unless ``spec`` says that one is of order one
+    add       a sum, broadcast; ``spec`` is ``constant`` where a constant of order one is added as well
     mul       an entrywise product, broadcast
     scale     times ``spec``, a number per trial
     regroup   another shape; ``spec`` pairs groups of old dimensions with groups of new ones
@@ -95,15 +95,6 @@ def alive(steps: Sequence[Step], output: int) -> list[Step]:
             wanted.update(step.args)
             kept.append(step)
     return kept[::-1]
-
-
-def used_by(steps: Sequence[Step]) -> dict[int, list[Step]]:
-    """Which steps read a tensor."""
-    found: dict[int, list[Step]] = {}
-    for step in steps:
-        for arg in set(step.args):
-            found.setdefault(arg, []).append(step)
-    return found
 
 
 def positions(dims: int | Sequence[int] | None, rank: int) -> list[int]:
