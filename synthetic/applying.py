@@ -55,7 +55,8 @@ def parameter_groups(module: nn.Module, table: ExponentTable, sizes: Sizes, **se
 
     Args:
         module: the model at its own size, with the parameters that the table's rows name.
-        table: derived for this module and for the optimizer that will train it.
+        table: derived for this module and for the optimizer that will train it; in another gauge than the multiplier-free one,
+            the module's code must have the rows' multipliers.
         sizes: of the model and of the base.
         settings: ``lr``, ``eps``, ``weight_decay`` at the base (1e-3, 1e-8, 0).
 
@@ -64,7 +65,7 @@ def parameter_groups(module: nn.Module, table: ExponentTable, sizes: Sizes, **se
         that have none. Frozen parameters are left out.
 
     Raises:
-        ValueError: if a parameter has no row, a row's slices scale differently, or a multiplier is not in the module's code.
+        ValueError: if a parameter has no row, or a row's slices scale differently.
     """
     unknown = [name for name in settings if name not in DEFAULTS]
     if unknown:

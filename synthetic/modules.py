@@ -144,7 +144,8 @@ def check_module(
     """Train a module at several sizes on random inputs shaped like its example, and measure its atomic terms (forward).
 
     It starts as `applying.initialise` says. Multipliers that the table asks for and the code lacks are taken by the weights
-    before them. Tokens are to predict the next one, other outputs random numbers. All in float64 on the CPU.
+    before them. Of repeated blocks the first is measured; products of parameters are not. Tokens are to predict the next one, other
+    outputs random numbers. All in float64 on the CPU.
 
     Args:
         factory: makes the module and its example input.
@@ -270,9 +271,7 @@ def _train(
             rep = next(iter(stands_for(architecture, name)), "")
             rate = constants.learning_rate * (constants.weights[rep].learning_rate if rep in constants.weights else 1.0)
             made = {"lr": rate * ratio.factor(row.learning_rate, name), "eps": 1e-12 * ratio.factor(row.epsilon, name), "weight_decay": 0.0}
-            weight = architecture.weights.get(rep)
-            split = (1 + len(weight.index), max(1, p.ndim - 1)) if weight is not None else (1, 1)
-            groups.append({"params": [p.detach().unsqueeze(0)], "name": name, "split": split, **made})
+            groups.append({"params": [p.detach().unsqueeze(0)], "name": name, "split": (1, 1), **made})
     update = make_update(table.optimizer, groups)
     now = network.run(targets)
     measured = {0: network.measure(*now)}

@@ -67,7 +67,7 @@ def test_initial_values_scale_from_the_reference():
     initialise(module, table(), Sizes({"n": 1024}, BASE), reference)
     spread = lambda m, name: float(dict(m.named_parameters())[name].detach().std())  # noqa: E731
     for name, power in {"0.weight": 0, "2.weight": -0.5, "4.weight": -1}.items():
-        assert spread(module, name) / spread(reference, name) == pytest.approx(16**power, rel=0.05)
+        assert spread(module, name) / spread(reference, name) == pytest.approx(16**power, rel=0.05)  # 640 entries: 2.8 % standard error
     again = modules.perceptron(n=1024)[0]
     initialise(again, table(), Sizes({"n": 1024}, BASE), reference)
     assert all(torch.equal(a, b) for a, b in zip(module.parameters(), again.parameters(), strict=True))

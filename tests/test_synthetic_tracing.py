@@ -164,6 +164,18 @@ def entrywise(function: Callable[[Tensor], Tensor], n: int):
     return Entrywise(n, function), torch.randn(4, 8)
 
 
+class Halves(nn.Module):
+    """An inner product of activations of which each half comes from another layer."""
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.a, self.b, self.c, self.d = (nn.Linear(8, n) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = torch.cat([self.a(x), self.b(x)], -1), torch.cat([self.c(x), self.d(x)], -1)
+        return left @ right.mT
+
+
 REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "a size that is no monomial": (lambda *, n: (nn.Sequential(nn.Linear(8, n + 1), nn.Linear(n + 1, 2)), torch.randn(4, 8)), "65 at n=64"),
     "a logarithm": (lambda *, n: entrywise(lambda h: h / math.log(n), n), "no product of powers of the axes"),
@@ -172,6 +184,10 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "a softmax over the width": (lambda *, n: entrywise(lambda h: torch.softmax(h, -1), n), "softmax over a dimension that grows"),
     "a quotient of activations": (lambda *, n: entrywise(lambda h: h / (1 + h.abs()), n), "a division by an activation"),
     "a largest entry": (lambda *, n: entrywise(lambda h: h - h.amax(-1, keepdim=True), n), "moved along a dimension that grows"),
+    "running sums over the width": (lambda *, n: entrywise(lambda h: h.cumsum(-1), n), "moved along a dimension that grows"),
+    "a log-softmax over the width": (lambda *, n: entrywise(lambda h: h.log_softmax(-1), n), "softmax over a dimension that grows"),
+    "a matrix of constants": (lambda *, n: entrywise(lambda h: h @ torch.ones(n, n), n), "contracted with constant numbers"),
+    "a product of joined halves": (lambda *, n: (Halves(n), torch.randn(4, 8)), "used in slices"),
     "a graph that changes": (lambda *, n: entrywise(lambda h: h.tanh() if n > 100 else h.relu(), n), "the graph must not change"),
     "an axis without effect": (lambda *, n, k: entrywise(torch.relu, n), "takes `k`, but no dimension grows with it"),
     "no module": (lambda *, n: torch.randn(n), "a factory returns"),

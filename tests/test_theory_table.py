@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -49,6 +50,16 @@ def test_random_regauging(optimizer: Optimizer, row: Row, multiplier: Powers):
     assert moved.multiplier == multiplier
     assert moved.invariants(optimizer) == row.invariants(optimizer)
     assert moved.regauged(row.multiplier, optimizer) == row
+
+
+def test_slices_are_compared_one_by_one():
+    whole = Row("W", Shape(Powers(n=1), Powers(n=1)), init_std=Powers(n="-1/2"))
+    slices = tuple(replace(whole, weight=f"W[{i}]") for i in range(2))
+    one = ExponentTable("net", "adam", (whole,))
+    changed = (slices[0], replace(slices[1], init_std=Powers()))
+    same, other = (replace(one, rows=(replace(whole, parts=parts),)) for parts in (slices, changed))
+    assert not differences(one, same)
+    assert [d.weight for d in differences(one, other)] == ["W[1]"]
 
 
 @settings(max_examples=40, deadline=None)

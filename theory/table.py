@@ -129,15 +129,21 @@ class ExponentTable:
             KeyError: if the table has no such weight.
             ValueError: if the derivation found no table; the reason is given.
         """
+        if (row := self.find(weight)) is not None:
+            return row
+        if not self.rows and self.clash:
+            raise ValueError(f"there is no table for `{self.target}`: {self.verdict} ({'; '.join(self.clash)})")
+        raise KeyError(f"the table of `{self.target}` has no weight `{weight}` (it has {', '.join(r.weight for r in self.rows)})")
+
+    def find(self, weight: str) -> Row | None:
+        """The row of a weight or of a slice of it, or None."""
         for row in self.rows:
             for own in (row, *row.parts):
                 if own.weight == weight:
                     return own
             if not row.parts and weight.startswith(f"{row.weight}["):  # a slice of a parameter of which all slices scale alike
                 return row
-        if not self.rows and self.clash:
-            raise ValueError(f"there is no table for `{self.target}`: {self.verdict} ({'; '.join(self.clash)})")
-        raise KeyError(f"the table of `{self.target}` has no weight `{weight}` (it has {', '.join(r.weight for r in self.rows)})")
+        return None
 
     def operation(self, name: str) -> Operation | None:
         """The multiplier of this name, or None."""
@@ -269,8 +275,10 @@ def differences(first: ExponentTable, second: ExponentTable, *, decay: bool = Tr
     """The cells in which two tables differ modulo the symmetry of their optimizer (none: the same parameterisation)."""
     one, two = find_optimizer(first.optimizer), find_optimizer(second.optimizer)
     found = []
-    for name in dict.fromkeys(r.weight for r in (*first.rows, *second.rows)):
-        sides = [next((r.invariants(o) for r in t.rows if r.weight == name), None) for t, o in ((first, one), (second, two))]
+    rows = (*first.rows, *second.rows)
+    sliced = {row.weight for row in rows if row.parts}  # by either table: the other's slices scale alike
+    for name in dict.fromkeys(own.weight for row in rows for own in row.parts or (row,) if own.weight not in sliced):
+        sides = [r.invariants(o) if (r := t.find(name)) else None for t, o in ((first, one), (second, two))]
         if None in sides:
             found.append(Difference(name, "weight", *(None if s is None else Powers() for s in sides)))
             continue

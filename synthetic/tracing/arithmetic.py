@@ -40,7 +40,7 @@ def _prelu(self: Lowering, call: Call) -> None:
 def _clamp(self: Lowering, call: Call) -> None:
     """A bound that keeps a statistic from zero changes nothing; others are rectifiers, or cut on both sides."""
     x, out = self.of(call.args[0]), call.outs[0]
-    if x in self.facts:
+    if self.facts.get(x, ("",))[0] in ("mean_square", "sum_square", "rms", "l2"):
         return self.same(out, x)
     both = call.op == "clamp" and self.arg(1, "min") is not None and self.arg(2, "max") is not None
     self.step("map", [x], "tanh" if both else "relu", out=out)
@@ -48,7 +48,15 @@ def _clamp(self: Lowering, call: Call) -> None:
 
 
 # -- sums and products of tensors
-@rule("add", "sub", "rsub", "add_free", "maximum", "minimum", "logaddexp")
+@rule("maximum", "minimum", "logaddexp")
+def _larger(self: Lowering, call: Call) -> None:
+    """The larger of two has a mean, as a rectifier has."""
+    known = [self.of(v) for v in call.args[:2] if self.is_known(v)]
+    both = self.step("add", known, shape=self.extents[call.outs[0]]) if len(known) > 1 else known[0]
+    self.step("map", [both], "relu", out=call.outs[0])
+
+
+@rule("add", "sub", "rsub")
 def _add(self: Lowering, call: Call) -> None:
     a, b, out = call.args[0], call.args[1], call.outs[0]
     known = [self.of(v) for v in (a, b) if self.is_known(v)]

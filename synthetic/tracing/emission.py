@@ -33,6 +33,8 @@ class Emitter:
                 self._values[step.out] = self._emit(step)
             except ValueError as error:
                 raise type(error)(f"`{step.place or 'the module'}`: {error}") from None
+            except (IndexError, KeyError, StopIteration):
+                raise ValueError(f"`{step.place or 'the module'}`: the dimensions of a {step.kind} cannot be followed") from None
         return self.net.finish(list(self.data(self._value(output)).nodes.values()))
 
     # -- values
@@ -230,6 +232,10 @@ class Emitter:
             kept = frozenset(item for d in dims for k, _ in alternatives(d) if k <= key for item in k)
             leaves = [self._under(a, labels, key) for a, labels in zip(args, (first, second), strict=True)]
             gathered.setdefault(kept, []).extend(self._terms(step, (x, y), leaves, args))
+        if not (args[0].chains or args[1].chains) and any(len(names) > 1 for names in gathered.values()):
+            raise Unfollowable(
+                "two activations are contracted over a dimension that is used in slices: their sums would need one multiplier"
+            )
         return Value(dims, self._added(gathered, step), pure=all(a.pure for a in args))
 
     def _under(self, value: Value, labels: str, key: Key) -> dict[str, tuple[str, ...]]:
@@ -259,6 +265,8 @@ class Emitter:
                 terms.append(self.net.scaled(apply(chain, y, inn, shared, self.net.dense), chain.powers, step.place))
             return terms
         over = summed[0] | summed[1]
+        if over and "const" in (self.lowered.kinds[a] for a in step.args):
+            raise Unfollowable("activations are contracted with constant numbers along a dimension that grows")
         for a, node in zip(args, operands, strict=True):
             if a.pure and len(self.net.of(node)) > len(over.intersection(self.net.of(node))) > 0:
                 raise Unfollowable("a weight is computed from parameters by a function that is not linear, then contracted")

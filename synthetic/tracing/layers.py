@@ -143,7 +143,7 @@ def _affine(self: Lowering, y: int, gain: Any, bias: Any, out: int, *, channels:
     self.same(out, y)
 
 
-@rule("_softmax", "_safe_softmax", "softmax")
+@rule("_softmax", "_safe_softmax", "softmax", "_log_softmax", "log_softmax")
 def _softmax(self: Lowering, call: Call) -> None:
     x = self.of(call.args[0])
     self.step("softmax", [x], call.args[1] % self.rank(x), out=call.outs[0])

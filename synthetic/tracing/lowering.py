@@ -13,7 +13,7 @@ from .trials import Trials, Wrong
 
 SAME = (
     "clone", "contiguous", "_to_copy", "detach", "alias", "lift_fresh", "lift_fresh_copy", "dropout", "native_dropout", "view_as",
-    "to", "type_as", "_conj", "conj", "real", "positive", "neg", "_log_softmax", "log_softmax",
+    "to", "type_as", "_conj", "conj", "real", "positive", "neg",
     "nan_to_num",
 )  # fmt: skip
 MAPS = {
@@ -29,8 +29,8 @@ KIND_OF = {op: kind for kind, ops in MAPS.items() for op in ops.split()}
 MOVES = (
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d_with_indices", "max_pool3d_with_indices",
     "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d", "upsample_nearest1d", "upsample_nearest2d",
-    "upsample_bilinear2d", "upsample_bicubic2d", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "roll", "flip",
-    "view_as_complex", "view_as_real", "gather", "index_select", "amax", "amin", "max", "min", "cummax", "cumsum", "topk", "sort",
+    "upsample_bilinear2d", "upsample_bicubic2d", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d",
+    "view_as_complex", "view_as_real", "amax", "amin", "max", "min",
     "im2col", "col2im", "pixel_shuffle", "pixel_unshuffle", "unfold", "tril", "triu", "logsumexp", "_adaptive_avg_pool1d",
     "replication_pad2d",
 )  # fmt: skip
@@ -47,6 +47,7 @@ CREATES = (
     "new_full",
     "new_empty_strided",
 )  # fmt: skip (these read the shape of a tensor, not its numbers)
+ALONG = {"roll": 2, "flip": 1, "gather": 1, "index_select": 1, "cummax": 1, "cumsum": 1, "topk": 2, "sort": 1}  # where the dimension stands
 DECLARED = {"same": "identity", "odd": "tanh", "rectified": "relu", "offset": "sigmoid"}
 SINGULAR = {"log": "a logarithm", "reciprocal": "a reciprocal", "sqrt": "a square root", "rsqrt": "a reciprocal square root"}
 TINY = 1e-2  # constants added below this keep a denominator from zero
@@ -160,6 +161,8 @@ class Lowering:
             rule(self, call)
         except Unfollowable as error:
             self._unknown(call, refs, str(error))
+        except (AttributeError, IndexError, KeyError, TypeError):
+            self._unknown(call, refs, "this use of it is not known")
 
     def _unknown(self, call: Call, refs: Sequence[Ref], reason: str) -> None:
         known = [self.of(r) for r in refs if self.is_known(r)]

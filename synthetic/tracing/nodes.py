@@ -101,13 +101,15 @@ class Nodes:
         batch = tuple(leaf for leaf in rest if leaf in index)
         made = tuple(leaf for leaf in rest if leaf not in index)
         transposed = False
+        if used and self.inits.get(parameter) == "ones":
+            raise Unfollowable(f"the parameter `{own}` starts as a constant and is contracted over a dimension that grows")
         if own not in self.weights:
             init, frozen = self.inits.get(parameter, "gaussian"), parameter in self.trials.base.frozen
             self.weights[own] = Weight(
                 own, made, used, batch, init, not frozen, part_of=parameter if own != parameter else "", slices=self._slices.get(own, ())
             )
             self._roles[own] = dims
-        elif ((known := self.weights[own]) and (known.out, known.inn) != (made, used)) or (dims != self._roles[own] and made == used):
+        elif ((known := self.weights[own]) and (known.out, known.inn) != (made, used)) or (dims != self._roles[own] and made == used != ()):
             if (known.inn, known.out) != (made, used):
                 raise Unfollowable(
                     f"the parameter `{own}` is used with two shapes: ({', '.join(known.out)}) x ({', '.join(known.inn)}) "

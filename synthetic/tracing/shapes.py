@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .lowering import MOVES, SAME, Lowering, rule
+from .axes import Unfollowable
+from .lowering import ALONG, MOVES, SAME, Lowering, rule
 from .record import Call
-from .steps import Shape, group
+from .steps import Shape, group, positions
 
 
 @rule(*SAME)
@@ -23,6 +24,17 @@ def _move(self: Lowering, call: Call) -> None:
 
 
 # -- shapes
+@rule(*ALONG)
+def _along(self: Lowering, call: Call) -> None:
+    """What mixes or reorders entries of one dimension changes nothing that scales only where that is fixed."""
+    x = self.of(call.args[0])
+    dims = self.arg(ALONG[call.op], "dims" if call.op in ("roll", "flip") else "dim", -1)
+    for d in positions(dims, self.rank(x)):
+        if len(set(self.extents[x][d])) > 1:
+            raise Unfollowable("entries are moved along a dimension that grows")
+    self.step("move", [x], out=call.outs[0])
+
+
 @rule("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "_reshape_alias", "flatten", "unflatten", "_reshape_copy")
 def _view(self: Lowering, call: Call) -> None:
     x, out = self.of(call.args[0]), call.outs[0]
