@@ -163,8 +163,9 @@ class _Case:
         sizes: Sizes = {}
         for _ in range(8):
             amplitudes = {f"amp:{name}": self._amplitude(net, name, rate, sizes) for name, rate in rates.items() if sizes}
-            solution = Solver(net, self.names, fixed | amplitudes, pruning).solve()
-            found = gradient_sizes(net, net.propagate(solution.point, pruning))
+            solver = Solver(net, self.names, fixed | amplitudes, pruning)
+            solution = solver.solve()
+            found = gradient_sizes(net, net.propagate(solution.point, solver.pruning))  # of the order at which it was solved
             if not rates or found == sizes:
                 break
             sizes = found
