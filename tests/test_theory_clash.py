@@ -5,7 +5,8 @@ from fractions import Fraction
 from functools import cache
 
 import pytest
-from widelimit.theory import passes
+from helpers import covered_by_the_same_form
+from widelimit.theory import merging
 from widelimit.theory.architecture import Architecture
 from widelimit.theory.clash import _Decision, find_clash
 from widelimit.theory.desiderata import find_desiderata, relations
@@ -72,9 +73,7 @@ def test_every_member_is_needed(name: str):
 @pytest.mark.parametrize("name", ["large readout", "large readout, three layers", "small hidden"])
 def test_no_term_was_missing(name: str, monkeypatch: pytest.MonkeyPatch):
     own, clash = solver(name), list(solved(name).clash)
-    monkeypatch.setattr(
-        passes.Run, "_covered", lambda self, bucket, size, form, order: any(f == form and o <= order for _, f, o, _ in bucket)
-    )
+    monkeypatch.setattr(merging.Merging, "_covered", covered_by_the_same_form)
     own._collect(relations(own.net, own.net.propagate({}, Pruning(slack=Fraction(10**6), merge=None)), own.names))
     decision = _Decision(own, 3000, 60)
     for terms in (decision.bounded, decision.attained):

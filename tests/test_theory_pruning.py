@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import pytest
 import z3
-from widelimit.theory import passes
+from helpers import covered_by_the_same_form
+from widelimit.theory import merging
 from widelimit.theory.architecture import Architecture
 from widelimit.theory.derivation import derive
 from widelimit.theory.desiderata import find_desiderata, relations
@@ -59,7 +60,7 @@ GRAPHS = {
 }
 CUTS = {
     "merge 2": Pruning(merge=2), "merge 3": Pruning(merge=3), "no merge": Pruning(merge=None), "slack 1/2": Pruning(slack=Fraction(1, 2)),
-    "slack 1": Pruning(slack=Fraction(1)), "slack 2, merge 2": Pruning(slack=Fraction(2), merge=2), "ties": Pruning(ties=True),
+    "slack 1": Pruning(slack=Fraction(1)), "slack 2, merge 2": Pruning(slack=Fraction(2), merge=2), "ties": Pruning(ties=3),
     "order 3": Pruning(order=3), "order 4": Pruning(order=4), "order 3, slack 1, merge 3": Pruning(order=3, slack=Fraction(1), merge=3),
     "trace": Pruning(trace=True), "response": Pruning(response=True), "cap 40": Pruning(cap=40),
 }  # fmt: skip
@@ -90,9 +91,7 @@ def test_square_root_attention_is_infeasible():
 
 def every_form(net: Net, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, order: int):
     """Relations with all forms: nothing is dropped for being smaller at some point, whole words are compared."""
-    monkeypatch.setattr(
-        passes.Run, "_covered", lambda self, bucket, size, form, order: any(f == form and o <= order for _, f, o, _ in bucket)
-    )
+    monkeypatch.setattr(merging.Merging, "_covered", covered_by_the_same_form)
     point = dict.fromkeys(net.space.unknowns, Fraction(0))
     report = net.propagate(point, Pruning(order=order, slack=Fraction(10**6), merge=None, trace="kernel" in names))
     assert not report.dropped and not report.capped

@@ -24,14 +24,23 @@ def certify(solver: Solver, point: Mapping[str, Fraction]) -> tuple[Solution, di
 
     Every kept term is at most 0 and every desideratum's largest is 0; then the directions in which the point can move
     while that stays true are found exactly. Also returns a direction in which an initial standard deviation can grow.
-    """
-    from .solve import Solution
 
+    Products of as many updates as are followed grow fastest in number. Of those that are equally large here one stands for all,
+    unless a desideratum judges a sum over an index, where they count; if the point could move then, all of them are looked at.
+    """
     _, _, exact = solver.evaluate(point, solver.pruning)
     equations = _initial_equations(solver, exact)
-    reduced = solve_equations(equations, solver.size)
-    solver.space.substitute({solver.space.unknowns[p - 1]: _as_row(form, solver.size) for p, form in reduced.pivots.items()})
-    report, _, _ = solver.evaluate(exact, replace(solver.pruning, ties=True))
+    order, summed = solver.pruning.order, any(site.node.op == "collect" and site.over for site in solver.net.sites)
+    found = _certify(solver, exact, equations, order + summed)
+    return found if summed or found[0].verdict != "family" else _certify(solver, exact, equations, order + 1)
+
+
+def _certify(solver: Solver, exact: dict[str, Fraction], equations: list[Row], ties: int) -> tuple[Solution, dict[str, Fraction] | None]:
+    """`certify` with the ties of products of fewer updates than ``ties``."""
+    from .solve import Solution
+
+    solver.space.substitute(_solved(solver, equations))
+    report, _, _ = solver.evaluate(exact, replace(solver.pruning, ties=ties, factors=0))
     solver.space.substitute({})
     stats = {"pieces": sum(map(len, report.acts)) + sum(map(len, report.grads)), "dropped": report.dropped, "capped": report.capped}
     at = vector(solver, exact)
@@ -56,33 +65,48 @@ def vector(solver: Solver, point: Mapping[str, Fraction]) -> np.ndarray:
     return np.array([unit, *(int(point[n] * unit) * solver.space.constant_unit for n in solver.space.unknowns)], np.int64)
 
 
-def _as_row(form: Mapping[int, Fraction], size: int) -> list[Fraction]:
-    return [form.get(j, ZERO) for j in range(size + 1)]
+def _solved(solver: Solver, equations: Sequence[Row]) -> dict[str, list[Fraction]]:
+    """The unknowns that equations fix, as rows of the others."""
+    pivots = solve_equations(equations, solver.size).pivots
+    return {solver.space.unknowns[p - 1]: [form.get(j, ZERO) for j in range(solver.size + 1)] for p, form in pivots.items()}
 
 
 def _initial_equations(solver: Solver, exact: Mapping[str, Fraction]) -> list[Row]:
-    """What the state at initialisation alone fixes: given exponents, then outputs of size one, then norms of such inputs."""
-    net, equations = solver.net, solver.fixed_rows()
-    report = net.propagate(exact, replace(solver.pruning, order=0, steps=0, ties=True), backward=False)
-    found = relations(net, report, solver.names)
-    labels, reduced = [k for k in found.attained if k.startswith(("init", "norm"))], solve_equations(equations, solver.size)
-    while labels:
-        rest = []
-        for label in labels:
+    """What the state at initialisation alone fixes: given exponents, then outputs of size one, then norms of such inputs.
+
+    One of the largest terms of each is taken for an equation of the newest unknown in it. Then those stay in whose other terms
+    of that size say the same, given the equations before them; forms with these substituted are few.
+    """
+    net, given = solver.net, solver.fixed_rows()
+    pruning = replace(solver.pruning, order=0, steps=0, factors=0)
+    first = relations(net, net.propagate(exact, pruning, backward=False), solver.names)
+    chosen = {k: solver.row(max(terms)[1]) for k, terms in first.attained.items() if k.startswith(("init", "norm")) and terms}
+    order = sorted(chosen, key=lambda k: net.position[k.split()[1]])
+    while True:
+        equations, kept, reduced = list(given), [], solve_equations(given, solver.size)
+        for label in order:
             kind, owner = label.split()
-            rests = {tuple(sorted(reduced.reduce(solver.row(form)).items())) for form in {form for _, form in found.attained[label]}}
             # updates may count in a norm too, but they are bounded by its input where that is exactly of size one
             name = f"norm:{owner}" if kind == "norm" else f"std:{net.architecture.node(owner).weight}"
-            alone = {j for form in rests for j, _ in form} - {0} <= {1 + net.space.index[name]}
-            if len(rests) != 1 or not alone:
-                rest.append(label)
-            elif only := next(iter(rests)):
-                equations.append(solver.row(found.attained[label][0][1]))
-                reduced = extend(reduced, dict(only))
-        if len(rest) == len(labels):
-            break
-        labels = rest
-    return equations
+            rest = reduced.reduce(chosen[label])
+            if rest.keys() - {0} <= {1 + net.space.index[name]}:
+                kept.append(label)
+            if label in kept and rest:
+                equations.append(chosen[label])
+                reduced = extend(reduced, rest)
+        solver.space.substitute(_solved(solver, equations))
+        found = relations(net, net.propagate(exact, replace(pruning, ties=1), backward=False), solver.names)
+        solver.space.substitute({})
+        agree = [k for k in kept if not any(reduced.reduce(solver.row(form)) for form in _largest(found.attained[k]))]
+        if agree == order:
+            return equations
+        order = agree
+
+
+def _largest(terms: Sequence[tuple[int, int]]) -> set[int]:
+    """The forms of the largest terms."""
+    top = max(terms)[0]
+    return {form for size, form in terms if size == top}
 
 
 class _Cone:
@@ -118,6 +142,8 @@ class _Cone:
         if face.left and self.budget > 0:
             members = min(face.left.values(), key=len)
             for i in members.values():
+                if self.climb is not None:
+                    return
                 self.explore([*equations, tuple(self.rows[i].tolist())])
             return
         if face.left:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from math import inf
 
 from .architecture import Node
+from .merging import Merging
 from .observables import Observable
 from .propagate import Net, Noted, Pruning, Report, Site, Term, Update
-from .words import NOTHING, Algebra, Gauss, Letter, Piece, Word
+from .words import NOTHING, Algebra, Gauss, Piece
 
 OFFSET = frozenset({"softplus", "sigmoid", "softmax"})  # functions that are not zero at zero
-Signs = frozenset[tuple[int, int]]
 RECTIFIED = frozenset({"relu", "gelu", "silu"})  # zero at zero, with a mean over a symmetric argument of its size
 BASES = {"1": 0, "chi": 1}
 
@@ -22,13 +23,9 @@ class Run:
     def __init__(self, net: Net, pruning: Pruning):
         self.net, self.pruning, self.space = net, pruning, net.space
         self.algebra = Algebra(net.space)
-        self.slack = int(pruning.slack * net.space.unit)
+        self.merging = Merging(pruning, int(pruning.slack * net.space.unit))
         self.found: dict[str, Fraction] = {}
         self.bases = dict(BASES)
-        self.bounded = {0}  # forms of forward pieces that are 0 here and at most 0 wherever the network is stable
-        self.initial: set[Word] = set()
-        self.heads: dict[tuple[int, int], object] = {}
-        self.dropped = self.capped = 0
         self.weights = [self._gauss(i, name) for i, name in enumerate(net.names)]
 
     def _gauss(self, ident: int, name: str) -> Gauss:
@@ -56,19 +53,19 @@ class Run:
             acts = self._forward(updates)
             grads = self._backward(acts, updates) if backward or step < steps - 1 else [[] for _ in acts]
             if not step and self.pruning.response:
-                self.initial.update(p.word for pieces in acts + grads for p in pieces)
-                self.heads.clear()
+                self.merging.keep_apart(p for pieces in acts + grads for p in pieces)
             if step < steps - 1:
                 updates = [self._update(i, acts, grads) for i in range(len(self.weights))]
-        return Report(acts, grads, self.terms, {o: size for o, (_, size) in self.incoherent.items()}, self.dropped, self.capped)
+        incoherent = {o: size for o, (_, size) in self.incoherent.items()}
+        return Report(acts, grads, self.terms, incoherent, self.merging.dropped, self.merging.capped)
 
     # -- forward
     def _forward(self, updates: list[list[Update]]) -> list[list[Piece]]:
         acts: list[list[Piece]] = []
         for site in self.net.sites:
-            acts.append(self._prune(self._tensor(site, [acts[a] for a in site.args], updates)))
+            acts.append(self.merging.pieces(self._tensor(site, [acts[a] for a in site.args], updates)))
             if self.pruning.ties:
-                self.bounded.update(p.form for p in acts[-1] if not p.size)
+                self.merging.bounded.update(p.form for p in acts[-1] if not p.size)
         return acts
 
     def _tensor(self, site: Site, args: list[list[Piece]], updates: list[list[Update]]) -> list[Piece]:
@@ -190,7 +187,7 @@ class Run:
     def _updated(self, site: Site, pieces: list[Piece], updates: list[Update], over: int, *, flipped: bool, backward: bool) -> list[Piece]:
         out: list[Piece] = []
         room, via = 2 * self.space.half(over)[0], self._via(site.weight)
-        limit, inner, slack = self.order, self.algebra.inner, self.slack
+        limit, inner, slack = self.order, self.algebra.inner, self.merging.slack
         floors: list[float] = [-inf, -inf]  # of what was there at initialisation, and of changes
         notes = self._note(site.node, "dW x0", backward), self._note(site.node, "dW dx", backward)
         sides = [(u, *((u.right, u.left) if flipped else (u.left, u.right))) for u in updates]
@@ -251,33 +248,22 @@ class Run:
         name = self.net.names[weight]
         if not self.net.architecture.weights[name].trained:
             return []
-        amp, best = self.space.letter(f"amp:{name}"), {}
+        return self.merging.updates(self._products(weight, self.space.letter(f"amp:{name}"), acts, grads))
+
+    def _products(self, weight: int, amp: Term, acts: list[list[Piece]], grads: list[list[Piece]]) -> Iterator[Update]:
         for site, node in ((s, i) for i, s in enumerate(self.net.sites) if s.weight == weight):
             for g in grads[node]:
                 for x in acts[site.args[0]]:
-                    if g.order + x.order > self.order:
-                        continue
-                    left, right = (x, g) if site.node.transposed else (g, x)
-                    u = Update(left, right, amp[0] + g.size + x.size, amp[1] + g.form + x.form)
-                    key = (self._head(left), self._head(right), self._names(left.signs), self._names(right.signs))
-                    bucket = best.setdefault(key, [])
-                    if not self._covered(bucket, u.size, u.form, g.order + x.order):
-                        bucket.append((u.size, u.form, g.order + x.order, u))
-        found = sorted((t[3] for bucket in best.values() for t in bucket), key=lambda u: -u.reach)
-        top = max((u.size for u in found), default=0)
-        kept = [u for u in found if u.reach >= top - self.slack]
-        self.dropped += len(found) - len(kept)
-        if self.pruning.cap is not None and len(kept) > self.pruning.cap:
-            self.capped += len(kept) - self.pruning.cap
-            del kept[self.pruning.cap :]
-        return kept
+                    if g.order + x.order <= self.order:
+                        left, right = (x, g) if site.node.transposed else (g, x)
+                        yield Update(left, right, amp[0] + g.size + x.size, amp[1] + g.form + x.form)
 
     # -- backward
     def _backward(self, acts: list[list[Piece]], updates: list[list[Update]]) -> list[list[Piece]]:
         grads: list[list[Piece]] = [[] for _ in self.net.sites]
         grads[-1] = [self.piece("chi"), *self._loss_response(acts[-1])]
         for i in range(len(self.net.sites) - 1, -1, -1):
-            grads[i] = self._prune(grads[i])
+            grads[i] = self.merging.pieces(grads[i])
             if grads[i]:
                 self._pull(self.net.sites[i], grads[i], acts, grads, updates)
         return grads
@@ -327,67 +313,3 @@ class Run:
             return []
         d, top = (max(ps, key=lambda p: (p.size, -p.order)) for ps in (changes, before))
         return [r for r in self.algebra.product(d, top) if r.order <= self.order and d.size <= 0]
-
-    # -- pruning
-    def _head(self, p: Piece) -> object:
-        """What must agree for two pieces to be merged: the head, and what the word can gain.
-
-        Words that are there at initialisation are kept apart, since changes along them add up with them.
-        """
-        key = p.word.key, p.base
-        found = self.heads.get(key)
-        if found is None:
-            found = self.heads[key] = self._merged(p)
-        return found
-
-    def _names(self, signs: Signs) -> object:
-        """Random factors by name; where there are many, only the axes over which they vary."""
-        if self.pruning.factors is None or len(signs) <= self.pruning.factors:
-            return signs
-        return tuple(sorted(axes for _, axes in signs))
-
-    def _merged(self, p: Piece) -> object:
-        if self.pruning.merge is None or p.word in self.initial:
-            return p.word, p.base
-        letters: list[Letter] = []
-        for letter in p.word:
-            if len(letters) == self.pruning.merge:
-                return (*letters, p.word.gain)
-            letters.append(letter)
-        return (*letters, p.base)
-
-    def _covered(self, bucket: list, size: int, form: int, order: int) -> bool:
-        """Whether a kept piece of the same head is as large and of no higher order.
-
-        Where ties are kept it must be as large as a form too: equal, or larger by what some tensor's stability bounds.
-        """
-        ties, bounded = self.pruning.ties, self.bounded
-        for s, f, o, _ in bucket:  # noqa: SIM110 (a generator takes twice as long here)
-            if s >= size and o <= order and (not ties or s > size or form - f in bounded):
-                return True
-        return False
-
-    def _prune(self, pieces: list[Piece]) -> list[Piece]:
-        if len(pieces) < 2:
-            return pieces
-        best: dict[object, list] = {}
-        top: dict[int, int] = {}
-        for p in sorted(pieces, key=lambda p: (-p.size, p.order)):
-            peak = top.setdefault(p.via, p.size)
-            if p.size + p.word.gain < peak - self.slack:
-                self.dropped += 1
-                continue
-            bucket = best.setdefault((self._head(p), self._names(p.signs), p.via), [])
-            if not self._covered(bucket, p.size, p.form, p.order):
-                bucket.append((p.size, p.form, p.order, p))
-        kept = sorted((t[3] for bucket in best.values() for t in bucket), key=lambda p: (-p.size, p.order))
-        return self._cap(kept)
-
-    def _cap(self, pieces: list[Piece]) -> list[Piece]:
-        """The largest of those that updates made; what is there at initialisation stays."""
-        cap = self.pruning.cap
-        if cap is None or len(pieces) <= cap:
-            return pieces
-        initial, changed = [p for p in pieces if not p.via], [p for p in pieces if p.via]
-        self.capped += len(changed[cap:])
-        return initial + changed[:cap]

@@ -23,11 +23,12 @@ class Pruning:
         order: updates that may be multiplied.
         slack: pieces that, with all that their word can gain by cancelling, stay smaller than their tensor's largest by
             more than this exponent are dropped.
-        merge: letters (from the head) in which two pieces must agree to be merged; None compares whole words.
-        factors: random factors in which two pieces must agree by name to be told apart; with more, only the axes over which
-            they vary count; None compares all names.
+        merge: letters (from the head) in which two pieces must agree for one to cover the other (see `theory.merging`); None
+            compares whole words.
+        factors: what has more random factors than this is covered by what varies over the same axes; what has fewer, only by
+            what has some of the same factors; None: no axes are compared.
         cap: pieces kept per tensor; None keeps all.
-        ties: keep pieces of equal size whose forms differ (for certificates).
+        ties: of pieces that multiply fewer updates than this, keep those of equal size whose forms differ (for certificates).
         follow: let updates that outgrow the initial input of a norm count in what it divides by.
         pattern: let inner products of two activations (attention patterns) change. Without, what changes through them is
             left out: its constants are small, so it wins late over what changes directly.
@@ -43,7 +44,7 @@ class Pruning:
     merge: int | None = 1
     factors: int | None = 2
     cap: int | None = None
-    ties: bool = False
+    ties: int = 0
     steps: int | None = None
     follow: bool = True
     trace: bool = False

@@ -137,7 +137,7 @@ class Solver:
 
     def look(self, point: Mapping[str, Fraction], slack: Fraction = ZERO) -> Relations:
         """The relations at any point, without keeping their terms; with some slack also of smaller terms."""
-        pruning = replace(self.pruning, slack=max(slack, self.pruning.slack), ties=bool(slack))
+        pruning = replace(self.pruning, slack=max(slack, self.pruning.slack), ties=self.pruning.order + 1 if slack else 0)
         return relations(self.net, self.net.propagate(point, pruning, backward=False), self.names)
 
     def _collect(self, found: Relations) -> None:
