@@ -14,7 +14,7 @@ from ..theory.observables import Observable
 from ..theory.prediction import Prediction, predict, predict_linear
 from ..theory.scales import Powers
 from ..theory.table import ExponentTable, differences
-from .conditions import Conditions, reads_tokens
+from .conditions import Conditions, exists, reads_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,10 +94,18 @@ def check(
         progress: called with a line of text.
     """
     tokens = reads_tokens(architecture) or factory is not None
-    chosen = tuple(sizes) or ((64, 128, 256, 512) if tokens else (64, 128, 256, 512, 1024))
+    chosen = tuple(sizes) or _default_sizes(architecture, 512 if tokens else 1024)
     rounds = tuple(dict.fromkeys([step for step in ROUNDS if step < steps] + [steps]))
     settings = Settings(chosen, seeds or (4 if tokens else 8), rounds)
     return run_check(architecture, table, settings, default_sizes=not sizes, factory=factory, progress=progress).rows
+
+
+def _default_sizes(architecture: Architecture, largest: int) -> tuple[int, ...]:
+    """Powers of two from 64; where a dimension is a root of the axis, those at which it is whole, up to 1024."""
+    axis = next(a.name for a in architecture.axes if a.power)
+    powers = (64, 128, 256, 512, 1024)
+    whole = tuple(size for size in powers if exists(architecture, axis, size))
+    return tuple(size for size in powers if size <= largest) if whole == powers else whole
 
 
 def run_check(

@@ -40,7 +40,7 @@ def check_task(architecture: Architecture) -> Task:
     return tasks.markov(vocab=vocab, positions=4, samples=64, seed=0)
 
 
-def _exists(architecture: Architecture, axis: str, size: int) -> bool:
+def exists(architecture: Architecture, axis: str, size: int) -> bool:
     """Whether all dimensions are positive integers at this size."""
     sizes = architecture.sizes({axis: size})
     try:
@@ -81,7 +81,7 @@ class Conditions:
         It is as far below as `BELOW` where every dimension is a positive integer there, else nearer.
         """
         smaller = [min(sizes) // factor for factor in range(BELOW, 1, -1) if min(sizes) % factor == 0]
-        base = next((size for size in smaller if _exists(architecture, axis, size)), min(sizes))
+        base = next((size for size in smaller if exists(architecture, axis, size)), min(sizes))
         return cls(architecture, table, check_task(architecture) if factory is None else None, axis, base, factory=factory)
 
     def as_data(self) -> dict[str, Any]:
@@ -132,14 +132,15 @@ class Conditions:
     def balanced(self, size: int) -> Conditions:
         """With the rates of those weights lowered whose first update changes their output more than that of the median weight.
 
+        Behind weights that start at zero the first update that does anything comes a few steps later.
+
         Else the weight with the largest fixed fan-in alone decides how large a steady rate is: what the others do would be
         small, and drowned by fluctuations of relative order n^-1/2.
         """
-        frame = self.measure([size], [0], (1,), 1e-6)
-        changes: dict[str, float] = {}
-        for weight, term, value in frame.loc[frame["step"] == 1, ["weight", "term", "value"]].itertuples(index=False):
-            if term.endswith(": dW x0"):
-                changes[weight] = max(value, changes.get(weight, 0.0))
+        frame = self.measure([size], [0], (1, 2, 3, 4), 1e-6)
+        frame = frame[frame["term"].str.endswith(": dW x0") & (frame["value"] > 0)]
+        first = frame[frame["step"] == frame.groupby("weight")["step"].transform("min")]
+        changes: dict[str, float] = first.groupby("weight")["value"].max().to_dict()
         middle = median(changes.values())
         return replace(self, rates={name: middle / value for name, value in changes.items() if value > middle})
 

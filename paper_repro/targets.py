@@ -23,7 +23,7 @@ BASE_WIDTH, BASE_OTHER = 64, 4
 
 
 def load_architecture(target: str) -> Architecture:
-    """The architecture that ``target`` names: one of the zoo, or what ``path/to/file.py:factory`` returns or traces to.
+    """The architecture that ``target`` names: one of the zoos, or what ``path/to/file.py:factory`` returns or traces to.
 
     A factory returns an `Architecture`, or a module with an example input (see `synthetic.tracing.trace`). Its keyword arguments
     are its axes. Those without a default are called with the base size: 64 for the first, 4 for the others.
@@ -31,23 +31,29 @@ def load_architecture(target: str) -> Architecture:
     Raises:
         ValueError: if there is no such name, file or factory, or the factory fails; the message names it.
     """
-    match = FILE_TARGET.fullmatch(target)
-    if match is None:
-        from ..theory.zoo import find_architecture
+    from ..theory.zoo import ARCHITECTURES
 
-        return find_architecture(target)
-    return _call(Path(match["path"]), match["factory"], load_factory(target))
+    if target in ARCHITECTURES:
+        return ARCHITECTURES[target]()
+    return _call(target.rpartition(":")[2], target, load_factory(target))
 
 
 def load_factory(target: str) -> Callable[..., Any]:
-    """The factory that ``path/to/file.py:factory`` names.
+    """The factory that ``path/to/file.py:factory`` or the name of a module names.
 
     Raises:
         ValueError: if there is none.
     """
+    from ..synthetic.zoo import MODULES, find_factory
+
+    if target in MODULES:
+        return find_factory(target)
     match = FILE_TARGET.fullmatch(target)
     if match is None:
-        raise ValueError(f"`{target}` is no path/to/file.py:factory")
+        from ..theory.zoo import ARCHITECTURES
+
+        names = ", ".join((*ARCHITECTURES, *MODULES))
+        raise ValueError(f"unknown architecture `{target}`; choose from {names} or give path/to/file.py:factory")
     return _find_factory(Path(match["path"]), match["factory"])
 
 
@@ -73,7 +79,7 @@ def _find_factory(path: Path, name: str | None) -> Callable[..., Any]:
     return factory
 
 
-def _call(path: Path, name: str, factory: Callable[..., Any]) -> Architecture:
+def _call(name: str, target: str, factory: Callable[..., Any]) -> Architecture:
     from ..theory.architecture import Architecture
 
     parameters = inspect.signature(factory).parameters.values()
@@ -83,20 +89,21 @@ def _call(path: Path, name: str, factory: Callable[..., Any]) -> Architecture:
         made = factory(**sizes)
     except (Exception, SystemExit) as error:
         given = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
-        raise ValueError(f"the factory `{path}:{name}` failed when called as {name}({given}): {_what(error, path)}") from error
+        what = _what(error, Path(inspect.getfile(factory)))
+        raise ValueError(f"the factory `{target}` failed when called as {name}({given}): {what}") from error
     if _is_module(made):
         from ..synthetic.tracing import trace
 
         return trace(factory, sizes, name=name)
     if not isinstance(made, Architecture):
         raise ValueError(
-            f"the factory `{path}:{name}` returned {_a(made)}, neither an `Architecture` (see widelimit.theory.Graph) "
+            f"the factory `{target}` returned {_a(made)}, neither an `Architecture` (see widelimit.theory.Graph) "
             "nor a pair (torch.nn.Module, example input)"
         )
     for axis in axes:
         if axis not in made.base:
             raise ValueError(
-                f"the factory `{path}:{name}` takes `{axis}`, which is no axis of what it returns "
+                f"the factory `{target}` takes `{axis}`, which is no axis of what it returns "
                 f"(axes: {', '.join(made.base)}); give it a default if it is not a size that grows"
             )
     return made

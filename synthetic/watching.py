@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ OPERANDS = {  # positions of the two operands of a contraction
     "mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2), "mv": (0, 1), "convolution": (0, 1), "embedding": (1, 0),
 }  # fmt: skip
 COPIES = frozenset(["alias", "detach", "clone", "_to_copy"])
-VIEWS = COPIES | frozenset(["t", "transpose", "permute", "view", "_unsafe_view", "reshape", "expand", "unsqueeze", "squeeze"])
+RESHAPES = frozenset(["view", "_unsafe_view", "reshape"])
+VIEWS = COPIES | RESHAPES | frozenset(["t", "transpose", "permute", "expand", "unsqueeze", "squeeze"])
 
 
 @dataclass
@@ -66,7 +68,9 @@ class Watch(TorchDispatchMode):
         if op in VIEWS and (owner := self.owners.get(id(args[0]))) is not None:
             self.owners[id(result)] = owner
             old = self.entries[id(args[0])]
-            self.entries[id(result)] = old if op in COPIES else func(old, *args[1:], **kwargs)
+            # a copy may have made contiguous what its entries are not, so these are reshaped where it is viewed
+            call = old.reshape if op in RESHAPES else partial(func, old)
+            self.entries[id(result)] = old if op in COPIES else call(*args[1:], **kwargs)
             self._kept.append(result)
         elif op in OPERANDS:
             for x, weight in (OPERANDS[op], OPERANDS[op][::-1]):

@@ -13,6 +13,7 @@ from .observables import Observable
 from .optimizers import Optimizer, find_optimizer
 from .propagate import Net, Pruning, Report
 from .scales import Powers, Regime
+from .solve import LAST
 from .table import ExponentTable
 
 PREDICTION = Pruning(order=3, response=True)
@@ -103,8 +104,9 @@ def behave(
         report = net.propagate(point, replace(_capped(net, pruning), steps=steps))
         return Behaviour(net, report, dict(net.space.point))
     point |= {f"amp:{name}": Fraction(-12) for name in updates}
+    order = _order(net, point, updates)
     for _ in range(20):
-        report = net.propagate(point, Pruning(follow=False))
+        report = net.propagate(point, Pruning(order=order, follow=False))
         reached = dict(net.space.point)
         pieces = gradient_pieces(net, report)
         new = _solve_amplitudes(net, reached, updates, pieces, find_optimizer(table.optimizer))
@@ -112,6 +114,14 @@ def behave(
             break
         point = new
     return Behaviour(net, net.propagate(reached, replace(_capped(net, pruning), steps=steps)), dict(net.space.point))
+
+
+def _order(net: Net, point: Mapping[str, Fraction], updates: Mapping[str, Fraction]) -> int:
+    """Two, or as many updates as have to be multiplied until every weight has a gradient (behind weights that start at zero)."""
+    for order in range(2, LAST):
+        if gradient_pieces(net, net.propagate(point, Pruning(order=order, follow=False))).keys() >= updates.keys():
+            return order
+    return LAST
 
 
 def _update(table: ExponentTable, name: str, regime: Regime) -> Fraction:

@@ -17,9 +17,10 @@ def _summary(thing: object) -> str:
 
 
 def _architectures() -> Mapping[str, str]:
+    from ...synthetic.zoo import MODULES, find_factory
     from ...theory.zoo import ARCHITECTURES
 
-    return {name: _summary(make) for name, make in ARCHITECTURES.items()}
+    return {name: _summary(make) for name, make in {**ARCHITECTURES, **{m: find_factory(m) for m in MODULES}}.items()}
 
 
 def _optimizers() -> Mapping[str, str]:

@@ -1,11 +1,25 @@
-"""Modules by name: architectures in plain torch, for `widelimit derive`, `compare` and `check`."""
+"""Modules by name: architectures in plain torch, for `derive`, `compare` and `check`."""
 
 from __future__ import annotations
 
-from .adapters import lora
-from .convolutions import convnet, mixer
-from .diffusion import dit, mmdit, pixart, uvit
-from .experts import moe
-from .structured import btt, kronecker, monarch
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
-FACTORIES = {f.__name__: f for f in (dit, uvit, pixart, mmdit, lora, kronecker, monarch, btt, convnet, mixer, moe)}
+_HOMES = {
+    "adapters": ("lora",),
+    "convolutions": ("convnet", "mixer"),
+    "diffusion": ("dit", "uvit", "pixart", "mmdit"),
+    "experts": ("moe",),
+    "structured": ("kronecker", "monarch", "btt"),
+}
+MODULES = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def find_factory(name: str) -> Callable[..., Any]:
+    """The factory of this name: it takes sizes and makes a module with an example input (torch is imported now).
+
+    Raises:
+        KeyError: if there is none.
+    """
+    return getattr(import_module(f".{MODULES[name]}", __name__), name)
