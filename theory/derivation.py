@@ -118,13 +118,21 @@ GradientPieces = dict[str, tuple[Piece, Piece]]
 
 
 def gradient_pieces(net: Net, report: Report) -> GradientPieces:
-    """The largest backward and forward factor of every weight's gradient (of the use with the largest product)."""
+    """The largest backward and forward factor of every weight's gradient (of the use with the largest product).
+
+    Along dimensions that the weight has not a gradient is a sum; what that adds is put to the backward factor.
+    """
     found: GradientPieces = {}
     size = lambda p: (p.size, -p.order)  # noqa: E731
     for at, site in enumerate(net.sites):
         grads, acts = report.grads[at], report.acts[site.args[0]] if site.weight >= 0 else []
         if grads and acts:
-            pair, name = (max(grads, key=size), max(acts, key=size)), net.names[site.weight]
+            if site.shared:
+                pairs = ((g.times(net.repeated(site, g, x)), x) for g in grads for x in acts)
+                pair = max(pairs, key=lambda pair: (pair[0].size + pair[1].size, -pair[0].order - pair[1].order))
+            else:
+                pair = max(grads, key=size), max(acts, key=size)
+            name = net.names[site.weight]
             if name not in found or sum(p.size for p in pair) > sum(p.size for p in found[name]):
                 found[name] = pair
     return found

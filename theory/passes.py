@@ -186,7 +186,7 @@ class Run:
 
     def _updated(self, site: Site, pieces: list[Piece], updates: list[Update], over: int, *, flipped: bool, backward: bool) -> list[Piece]:
         out: list[Piece] = []
-        room, via = 2 * self.space.half(over)[0], self._via(site.weight)
+        room, via = 2 * self.space.half(over | site.shared)[0], self._via(site.weight)
         limit, inner, slack = self.order, self.algebra.inner, self.merging.slack
         floors: list[float] = [-inf, -inf]  # of what was there at initialisation, and of changes
         notes = self._note(site.node, "dW x0", backward), self._note(site.node, "dW dx", backward)
@@ -200,14 +200,42 @@ class Run:
                 if total > limit:
                     continue
                 rest_size, rest_form = u.size - right.size, u.form - right.form
-                for size, form, signs in inner(right, p, over):
-                    q = Piece(rest_size + size, rest_form + form, left.word, left.base, signs ^ left.signs, total, via)
+                made = [
+                    Piece(rest_size + size, rest_form + form, left.word, left.base, signs ^ left.signs, total, via)
+                    for size, form, signs in inner(right, p, over)
+                ]
+                if site.shared:
+                    made += [
+                        Piece(r.size, r.form, r.word, r.base, r.signs, total, via) for r in self._across(site, u, left, right, p, over)
+                    ]
+                for q in made:
                     out.append(q)
                     notes[kind].append((q.size, q.form, total))
                     floors[kind] = max(floors[kind], q.size - slack)
                 if kind:
                     self._incoherent(site.node, "dW dx", backward, u.size + size_p + room // 2, total)
         return out
+
+    def _across(self, site: Site, u: Update, left: Piece, right: Piece, p: Piece, over: int) -> Iterator[Piece]:
+        """An update is a sum over shared dimensions: what the places other than its own add to each of them."""
+        if not over and not left.random & ~site.shared:  # a matrix of fixed size
+            size, form = self.net.repeated(site, left, right)
+            yield p.times((u.size + size, u.form + form))
+            return
+        rest = Piece(u.size - right.size, u.form - right.form, left.word, left.base, left.signs)
+        if not right.random & site.shared:  # every place adds its left factor times the same inner product
+            for size, form, signs in self.algebra.inner(right, p, over):
+                summed = self.algebra.sum(rest.times((size, form)), site.shared)
+                yield Piece(summed.size, summed.form, summed.word, summed.base, summed.signs ^ signs)
+            return
+        random = right.random | p.random
+        half, full = self.space.half((over & random) | site.shared), self.space.half(over & ~random)
+        size, form = right.size + p.size + half[0] + 2 * full[0], right.form + p.form + half[1] + 2 * full[1]
+        axes = (random & ~over & ~site.shared) | (p.random & site.shared)
+        thing = frozenset((("left", left.word), ("right", right.word, right.base), ("at", p.word, p.base)))
+        signs = frozenset((name, more & ~site.shared) for name, more in left.signs if more & ~site.shared)
+        word = self.algebra.absorb(left.word, site.shared & left.word.free)
+        yield Piece(rest.size + size, rest.form + form, word, left.base, signs ^ ({(self.algebra.name(thing), axes)} if axes else NOTHING))
 
     def _aligned(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
         """Alignment exponents given: ``dW x0``, ``W0 dx`` and ``dW dx`` sum over the fan-in with them (Everett et al.)."""

@@ -55,13 +55,17 @@ class Pruning:
 
 @dataclass(frozen=True)
 class Site:
-    """A node compiled for one regime: dimensions as bit masks over those that grow."""
+    """A node compiled for one regime: dimensions as bit masks over those that grow.
+
+    ``shared``: dimensions that a weight has not and along which it is applied, so that its gradient is a sum over them.
+    """
 
     node: Node
     args: tuple[int, ...]
     dims: int
     over: int = 0
     weight: int = -1
+    shared: int = 0
 
 
 @dataclass
@@ -126,7 +130,12 @@ class Net:
             raise ValueError(f"`{node.name}` renames the growing dimension `{node.over[0]}`; the calculus cannot follow that")
         over = self.mask(node.over if node.op in ("product", "sum", "dense", "collect") else ())
         weight = self.names.index(node.weight) if node.weight else -1
-        return Site(node, tuple(self.position[a] for a in node.args), self.mask(node.dims), over, weight)
+        shared = 0
+        if weight >= 0:
+            w = self.architecture.weights[node.weight]
+            both = self.mask(node.dims) & self.mask(self.architecture.node(node.args[0]).dims)
+            shared = both & ~self.mask((*w.out, *w.inn, *w.index))
+        return Site(node, tuple(self.position[a] for a in node.args), self.mask(node.dims), over, weight, shared)
 
     def _unknowns(self) -> list[str]:
         weights = self.architecture.weights.values()
@@ -134,6 +143,14 @@ class Net:
         amps = [f"amp:{w.name}" for w in weights if w.trained]
         mults = [f"mult:{n.name}" for n in self.architecture.operations if n.power is None]
         return stds + amps + mults + [f"norm:{n.name}" for n in self.architecture.nodes if n.op == "norm"]
+
+    def repeated(self, site: Site, g: Piece, x: Piece) -> Term:
+        """What the sum over shared dimensions adds to the size of an entry of the gradient ``g x``."""
+        random = g.word.free | x.word.free if (g.word, g.base) != (x.word, x.base) else 0
+        for _, axes in g.signs ^ x.signs:
+            random |= axes
+        half, full = self.space.half(site.shared & random), self.space.half(site.shared & ~random)
+        return half[0] + 2 * full[0], half[1] + 2 * full[1]
 
     def fans(self, weight: str) -> tuple[Fraction, Fraction]:
         """Exponents of fan-out and fan-in."""

@@ -242,11 +242,19 @@ class Algebra:
     def _sum_one(self, p: Piece, axis: int) -> Piece:
         size, form = self.space.half(axis)
         if p.word.free & axis:
-            return Piece(p.size + size, p.form + form, self._absorb(p.word, axis), p.base, p.signs, p.order, p.via)
+            return Piece(p.size + size, p.form + form, self.absorb(p.word, axis), p.base, p.signs, p.order, p.via)
         if any(axes & axis for _, axes in p.signs):
             signs = frozenset((name, axes & ~axis) for name, axes in p.signs if axes & ~axis)
             return Piece(p.size + size, p.form + form, p.word, p.base, signs, p.order, p.via)
         return p.times((2 * size, 2 * form))
+
+    def absorb(self, word: Word, axes: int) -> Word:
+        """The word in which, for every one of these axes, the outermost letter that is free in it has it contracted."""
+        axis = 1
+        while axes >= axis:
+            word = self._absorb(word, axis) if axes & axis else word
+            axis <<= 1
+        return word
 
     def _absorb(self, word: Word, axis: int) -> Word:
         """The word whose outermost letter that is free in the axis has it contracted."""
@@ -264,10 +272,16 @@ class Algebra:
 
     # -- a Gaussian applied to a piece
     def apply(self, weight: Gauss, flipped: bool, p: Piece, contracted: int) -> Iterator[Piece]:
-        """``W0 p`` (``W0^T p`` if flipped): a new letter, and the cancellation of the opposite letter at the head."""
+        """``W0 p`` (``W0^T p`` if flipped): a new letter, and the cancellation of the opposite letter at the head.
+
+        A weight of fixed size is no letter: its entries are coefficients.
+        """
         if weight.std is None:
             return
         made = (weight.inn if flipped else weight.out) | (weight.index & ~contracted)
+        if not made and not contracted:  # numbers of fixed count: they mix nothing that grows
+            yield p.times(weight.std)
+            return
         head = self.letter(weight, flipped, contracted, made)
         q = self._hide(p, contracted)
         yield Piece(q.size + head.size, q.form + head.form, self.word(head, q.word), q.base, q.signs, q.order, q.via)

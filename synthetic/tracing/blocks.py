@@ -105,7 +105,23 @@ def _verified(found: Emitted, start: int, period: int, copies: int) -> Repeat | 
                 return None
     if not entries or any(start <= at[x] < stop - period for n in nodes[stop:] for x in n.args):
         return None
-    return Repeat(start, period, copies, entries) if _renaming(found, start, period, copies) is not None else None
+    repeat = Repeat(start, period, copies, entries)
+    if _renaming(found, start, period, copies) is None or (
+        _shares(found, nodes[start : start + period]) and not _is_residual(found, repeat)
+    ):
+        return None
+    return repeat
+
+
+def _shares(found: Emitted, block: Sequence[Node]) -> bool:
+    """Whether a weight is applied along a growing dimension that it has not: what its sum over that adds differs from block to block."""
+    at = {n.name: n for n in found.nodes}
+    for n in block:
+        if n.weight and at[n.args[0]].op != "one":
+            kept = set(n.dims) & set(at[n.args[0]].dims) - set(found.weights[n.weight].dims)
+            if any(found.dims[d].powers for d in kept):
+                return True
+    return False
 
 
 def _renaming(found: Emitted, start: int, period: int, copies: int) -> dict[str, str] | None:
