@@ -136,18 +136,17 @@ class PixArt(nn.Module):
 
 
 class Stream(nn.Module):
-    """What one of the two streams of an MMDiT block has for itself; the last of the text only takes part in attention."""
+    """What one of the two streams of an MMDiT block has for itself."""
 
-    def __init__(self, n: int, heads: int, last: bool):
+    def __init__(self, n: int, heads: int):
         super().__init__()
-        self.norm1, self.modulation = nn.LayerNorm(n, elementwise_affine=False), zero(nn.Linear(n, (2 if last else 6) * n))
-        self.qkv, self.heads = nn.Linear(n, 3 * n), heads
-        if not last:
-            self.norm2, self.proj, self.mlp = nn.LayerNorm(n, elementwise_affine=False), nn.Linear(n, n), perceptron(n)
+        self.norm1, self.norm2 = (nn.LayerNorm(n, elementwise_affine=False) for _ in range(2))
+        self.qkv, self.heads, self.modulation = nn.Linear(n, 3 * n), heads, zero(nn.Linear(n, 6 * n))
+        self.proj, self.mlp = nn.Linear(n, n), perceptron(n)
 
     def before(self, x: Tensor, c: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Queries, keys and values, and what modulates the rest."""
-        shift, scale, *rest = self.modulation(F.silu(c)).chunk(self.modulation.out_features // x.shape[-1], -1)
+        shift, scale, *rest = self.modulation(F.silu(c)).chunk(6, -1)
         return split_heads(self.qkv(modulate(self.norm1(x), shift, scale)), 3, self.heads), tuple(rest)
 
     def after(self, x: Tensor, mixed: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
@@ -156,24 +155,37 @@ class Stream(nn.Module):
         return x + gate2.unsqueeze(1) * self.mlp(modulate(self.norm2(x), shift, scale))
 
 
+class Keys(nn.Module):
+    """The text in the last block, where it is only attended to."""
+
+    def __init__(self, n: int, heads: int):
+        super().__init__()
+        self.norm, self.modulation = nn.LayerNorm(n, elementwise_affine=False), zero(nn.Linear(n, 2 * n))
+        self.kv, self.heads = nn.Linear(n, 2 * n), heads
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+        return split_heads(self.kv(modulate(self.norm(x), *self.modulation(F.silu(c)).chunk(2, -1))), 2, self.heads)
+
+
 class MMDiT(nn.Module):
     """Image and text each with weights of their own, joined in attention."""
 
     def __init__(self, n: int, blocks: int, heads: int):
         super().__init__()
-        self.patches, self.time, self.context = Patches(n), Time(n), nn.Linear(WORDS, n)
-        self.image = nn.ModuleList(Stream(n, heads, False) for _ in range(blocks))
-        self.text = nn.ModuleList(Stream(n, heads, i == blocks - 1) for i in range(blocks))
-        self.final = Final(n)
+        self.patches, self.time, self.context, self.final = Patches(n), Time(n), nn.Linear(WORDS, n), Final(n)
+        self.image = nn.ModuleList(Stream(n, heads) for _ in range(blocks))
+        self.text, self.keys = nn.ModuleList(Stream(n, heads) for _ in range(blocks - 1)), Keys(n, heads)
 
     def forward(self, x: Tensor, t: Tensor, text: Tensor) -> Tensor:
         h, y, c = self.patches(x), self.context(text), self.time(t)
-        for image, words in zip(self.image, self.text, strict=True):
+        for image, words in zip(self.image, self.text, strict=False):
             (own, rest), (other, others) = image.before(h, c), words.before(y, c)
             mixed = join_heads(F.scaled_dot_product_attention(*(torch.cat(pair, 2) for pair in zip(own, other, strict=True))))
-            h = image.after(h, mixed[:, : h.shape[1]], rest)
-            y = words.after(y, mixed[:, h.shape[1] :], others) if others else y
-        return self.final(h, c)
+            h, y = image.after(h, mixed[:, : h.shape[1]], rest), words.after(y, mixed[:, h.shape[1] :], others)
+        (q, k, v), rest = self.image[-1].before(h, c)
+        others = self.keys(y, c)
+        mixed = F.scaled_dot_product_attention(q, *(torch.cat(pair, 2) for pair in zip((k, v), others, strict=True)))
+        return self.final(self.image[-1].after(h, join_heads(mixed), rest), c)
 
 
 def _image(*conditions: Tensor) -> tuple[Tensor, ...]:

@@ -25,7 +25,8 @@ class Attention(nn.Module):
         self.heads, self.qkv, self.proj = heads, nn.Linear(n, 3 * n), nn.Linear(n, n)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.proj(join_heads(F.scaled_dot_product_attention(*split_heads(self.qkv(x), 3, self.heads))))
+        q, k, v = split_heads(self.qkv(x), 3, self.heads)
+        return self.proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
 
 
 class CrossAttention(nn.Module):
