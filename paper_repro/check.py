@@ -116,6 +116,7 @@ def run_check(
     default_sizes: bool = False,
     promise: Expectation | None = None,
     factory: Callable[..., Any] | None = None,
+    source: str = "",
     store: Store | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
@@ -132,7 +133,8 @@ def run_check(
         promise: what is expected; by default of ``table``, or, where that was given together with the desiderata that it
             claims to satisfy, of the table derived from them.
         factory: of the module that is trained in place of the architecture.
-        store: where measured frames are kept (not of modules).
+        source: a digest of the code of the module; frames of modules without are not kept.
+        store: where measured frames are kept.
         progress: called with a line of text.
     """
     say = progress or (lambda text: None)
@@ -156,7 +158,8 @@ def run_check(
 
     settled = replace(settings, sizes=sizes, learning_rate=rate, steps=tuple(predictions), axis=axis)
     key = {"kind": "coordinate check", "schema": 2, **conditions.as_data(), "settings": asdict(settled)}
-    frame = measured() if store is None or factory is not None else store.get_or_make(key, measured)
+    key |= {"source": source} if factory is not None else {}
+    frame = measured() if store is None or (factory is not None and not source) else store.get_or_make(key, measured)
     return Check(frame, compare(architecture, frame, axis, predictions), promise.kind, rate)
 
 

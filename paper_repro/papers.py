@@ -73,7 +73,10 @@ _ALL = (
         "verification",
         "Derived tables against trained networks",
         "this package; rates of matrix optimizers: arXiv 2512.05620",
-        (Figure("optimizers", "Every optimizer that can be run, under its derived table", "verification.optimizers"),),
+        (
+            Figure("architectures", "Every architecture by name, under its derived tables", "verification.architectures"),
+            Figure("optimizers", "Every optimizer that can be run, under its derived table", "verification.optimizers"),
+        ),
     ),
 )
 PAPERS: Mapping[str, Paper] = {paper.name: paper for paper in _ALL}

@@ -42,3 +42,10 @@ def slope_claim(identity: str, name: str, rows: pd.DataFrame, control: Control) 
     return Claim(
         identity, text, "widelimit.theory.prediction", "prediction", TOLERANCE, 0.0, reason, control, largest_excess(rows), relation="<="
     )
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts per architecture and optimizer, with the largest distance of a judged slope from its exponent."""
+    judged = rows.assign(distance=distances(rows).where(rows["verdict"] != "too noisy"))
+    grouped = judged.groupby(["architecture", "optimizer"], sort=False)
+    return grouped["verdict"].value_counts().unstack(fill_value=0).join(grouped["distance"].max()).reset_index()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 OPERANDS = {  # positions of the two operands of a contraction
     "mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2), "mv": (0, 1), "convolution": (0, 1), "embedding": (1, 0),
 }  # fmt: skip
+ADDED = {"addmm": 0, "baddbmm": 0, "convolution": 2}  # position of what is added to the contraction
 COPIES = frozenset(["alias", "detach", "clone", "_to_copy"])
 RESHAPES = frozenset(["view", "_unsafe_view", "reshape"])
 VIEWS = COPIES | RESHAPES | frozenset(["t", "transpose", "permute", "expand", "unsqueeze", "squeeze"])
@@ -32,7 +33,7 @@ class Use:
         entries: which entry of the parameter each of the operand's is.
     """
 
-    call: Callable[..., Tensor]
+    call: Any
     args: tuple[Any, ...]
     named: Mapping[str, Any]
     x: int
@@ -46,8 +47,8 @@ class Use:
     def term(self, x: Tensor, weight: Tensor) -> Tensor:
         """The operation on other operands; a bias among its arguments is left out."""
         args = list(self.args)
-        if self.x == 1 and self.weight == 2:
-            args[0] = torch.zeros_like(args[0])
+        if (added := ADDED.get(self.call.overloadpacket.__name__)) is not None and isinstance(args[added], Tensor):
+            args[added] = torch.zeros_like(args[added])
         args[self.x], args[self.weight] = x, weight
         return self.call(*args, **self.named)
 

@@ -1,0 +1,103 @@
+"""Every architecture by name: networks trained under the tables derived for SGD and Adam, and under the standard one.
+
+Those of `theory.zoo` are built from their graphs; those of `synthetic.zoo` are modules in plain torch, which were traced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...synthetic.store import Store
+from ...synthetic.tracing import trace
+from ...synthetic.zoo import MODULES, digest, find_factory
+from ...theory.architecture import Architecture
+from ...theory.derivation import derive
+from ...theory.parameterizations import parameterization
+from ...theory.zoo import gpt, llama, mlp, resmlp
+from ..check import Settings, expect, run_check
+from ..claims import Claim, Control
+from ..papers import Progress
+from ..results import Result
+from ..slope_claims import largest_excess, slope_claim, summary
+from .slope_panels import draw
+
+FIGURE, BASE = "verification/architectures", 64
+GRAPHS = {"mlp": mlp(activation="gelu"), "resmlp": resmlp(activation="gelu"), "gpt": gpt(vocab=16), "llama": llama(vocab=16)}
+OPTIMIZERS = ("sgd", "adam")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How each architecture is checked."""
+
+    checks: dict[str, Settings]
+
+
+SQUARES = ("kronecker", "monarch", "btt")  # n has a whole root
+SMALL = ("lora", "moe", *SQUARES)
+
+
+def _laptop(name: str) -> Settings:
+    sizes = (64, 256, 1024) if name in SQUARES else (64, 128, 256)
+    return Settings(sizes, 12 if name in SMALL else 4, (1, 2, 3))
+
+
+def _gpu(name: str) -> Settings:
+    sizes = (64, 256, 1024, 4096) if name in SQUARES else (64, 128, 256, 512, 1024)
+    return Settings(sizes, 16, (1, 2, 3, 10))
+
+
+PRESETS = {
+    "smoke": Preset({name: replace(_laptop(name), steps=(1,)) for name in ("mlp", "monarch")}),
+    "laptop": Preset({name: _laptop(name) for name in (*GRAPHS, *MODULES)}),
+    "gpu": Preset({name: _gpu(name) for name in (*GRAPHS, *MODULES)}),
+}
+
+
+def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -> Result:
+    """Check every architecture under its derived tables; as a control, train it under the standard parameterisation."""
+    store = Store(store_home / "store")
+    parts, controls = [], []
+    for name, settings in PRESETS[preset].checks.items():
+        for optimizer, rows, excess in _checks(name, settings, store, progress):
+            parts.append(rows.assign(architecture=name, optimizer=optimizer))
+            controls.append((name, optimizer, excess))
+    rows = pd.concat(parts, ignore_index=True)
+    standard = pd.DataFrame(controls, columns=["architecture", "optimizer", "excess"])
+    claims = tuple(_claim(name, rows, standard) for name in PRESETS[preset].checks)
+    tables = {"slopes": summary(rows), "under-the-standard-table": standard, "terms": rows}
+    return Result(FIGURE, claims, draw(rows, out / "architectures"), tables)
+
+
+def _checks(name: str, settings: Settings, store: Store, progress: Progress) -> Iterator[tuple[str, pd.DataFrame, float]]:
+    """The rows of every optimizer, and by how much the standard table misses what is derived."""
+    architecture, factory = _architecture(name)
+    source = digest() if factory else ""
+    for optimizer in OPTIMIZERS:
+        progress(f"{name} {optimizer}")
+        table = derive(architecture, optimizer)
+        found = run_check(architecture, table, settings, factory=factory, source=source, store=store)
+        progress(f"{name} {optimizer}, standard parameterisation")
+        wrong, promise = parameterization("sp", architecture, optimizer), expect(architecture, table, (1,))
+        quick = replace(settings, seeds=2, steps=(1,))
+        control = run_check(architecture, wrong, quick, promise=promise, factory=factory, source=source, store=store)
+        yield optimizer, found.rows, largest_excess(control.rows)
+
+
+def _architecture(name: str) -> tuple[Architecture, Callable[..., Any] | None]:
+    if name in GRAPHS:
+        return GRAPHS[name], None
+    factory = find_factory(name)
+    return trace(factory, {"n": BASE}, name=name), factory
+
+
+def _claim(name: str, rows: pd.DataFrame, standard: pd.DataFrame) -> Claim:
+    rows, standard = (frame[frame["architecture"] == name] for frame in (rows, standard))
+    least = standard.sort_values("excess").iloc[0]
+    control = Control(f"the standard parameterisation with {least['optimizer']}, the less far off of two", float(least["excess"]))
+    return slope_claim(f"{FIGURE}/{name}", f"{name} trained with {' and '.join(OPTIMIZERS)}", rows, control)
