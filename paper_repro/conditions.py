@@ -140,7 +140,7 @@ class Conditions:
         frame = self.measure([size], [0], (1, 2, 3, 4), 1e-6)
         frame = frame[frame["term"].str.endswith(": dW x0") & (frame["value"] > 0)]
         first = frame[frame["step"] == frame.groupby("weight")["step"].transform("min")]
-        changes: dict[str, float] = first.groupby("weight")["value"].max().to_dict()
+        changes = {str(weight): float(group["value"].max()) for weight, group in first.groupby("weight")}
         middle = median(changes.values())
         return replace(self, rates={name: middle / value for name, value in changes.items() if value > middle})
 
@@ -175,4 +175,4 @@ class Conditions:
             before = found.get((weight, str(Observable(observable.node, "W0 x0", observable.backward))), 0.0)
             if observable.kind != "W0 x0" and before:
                 ratios.append(value / before)
-        return rate * 0.1 * LIMIT / max(max(ratios), 1e-300)
+        return rate * 0.1 * LIMIT / max(ratios) if max(ratios) else rate  # zero: only what starts at zero changes

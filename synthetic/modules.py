@@ -103,12 +103,11 @@ class _Network:
         found = {"W0 x0": _rms(after.term(x0, w0 * factor))}
         if initial:
             return found
-        dw = (after.args[after.weight] - w0) * factor
-        found["dW x0"] = _rms(after.term(x0, dw))
-        if source.op != "input":
-            dx = after.args[after.x] - x0
-            found |= {"W0 dx": _rms(after.term(dx, w0 * factor)), "dW dx": _rms(after.term(dx, dw))}
-        return found
+        dw = after.args[after.weight] - w0
+        dx = torch.zeros_like(x0) if source.op == "input" else after.args[after.x] - x0
+        known = {"W": _felt(dw * factor, w0 * factor), "x": source.op != "input" and _felt(dx, x0)}
+        terms = {"dW x0": (x0, dw, known["W"]), "W0 dx": (dx, w0, known["x"]), "dW dx": (dx, dw, known["W"] and known["x"])}
+        return found | {kind: _rms(after.term(x, w * factor)) for kind, (x, w, there) in terms.items() if there}
 
 
 def _block(weight: Weight, parameter: Tensor) -> Tensor:
@@ -120,6 +119,11 @@ def _block(weight: Weight, parameter: Tensor) -> Tensor:
 
 def _within(weight: Weight, shape: torch.Size) -> tuple[slice, ...]:
     return tuple(slice(int(start * size), int(stop * size)) for (start, stop), size in zip(weight.slices, shape, strict=True))
+
+
+def _felt(change: Tensor, before: Tensor) -> bool:
+    """Whether a change, as a difference of what is there now and what was there, is more than its rounding."""
+    return change.dtype not in (torch.float32, torch.float64) or float(_rms(change)) > ROUNDING * float(_rms(before))
 
 
 def _rms(x: Tensor) -> Tensor:

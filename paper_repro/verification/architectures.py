@@ -86,7 +86,7 @@ def _checks(name: str, settings: Settings, store: Store, progress: Progress) -> 
         wrong, promise = parameterization("sp", architecture, optimizer), expect(architecture, table, (1,))
         quick = replace(settings, seeds=2, steps=(1,))
         control = run_check(architecture, wrong, quick, promise=promise, factory=factory, source=source, store=store)
-        yield optimizer, found.rows, largest_excess(control.rows)
+        yield optimizer, found.rows, largest_excess(control.rows, together=True)
 
 
 def _architecture(name: str) -> tuple[Architecture, Callable[..., Any] | None]:
@@ -100,4 +100,4 @@ def _claim(name: str, rows: pd.DataFrame, standard: pd.DataFrame) -> Claim:
     rows, standard = (frame[frame["architecture"] == name] for frame in (rows, standard))
     least = standard.sort_values("excess").iloc[0]
     control = Control(f"the standard parameterisation with {least['optimizer']}, the less far off of two", float(least["excess"]))
-    return slope_claim(f"{FIGURE}/{name}", f"{name} trained with {' and '.join(OPTIMIZERS)}", rows, control)
+    return slope_claim(f"{FIGURE}/{name}", f"{name} trained with {' and '.join(OPTIMIZERS)}", rows, control, together=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Attention, CrossAttention, join_heads, modulate, perceptron, split_heads, waves, zero
+from .layers import Attention, CrossAttention, attend, join_heads, modulate, perceptron, split_heads, waves, zero
 
 CHANNELS, SIZE, PATCH, CLASSES, WORDS = 4, 4, 2, 10, 12
 
@@ -178,14 +180,14 @@ class MMDiT(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, text: Tensor) -> Tensor:
         h, y, c = self.patches(x), self.context(text), self.time(t)
-        for image, words in zip(self.image, self.text, strict=False):
-            (own, rest), (other, others) = image.before(h, c), words.before(y, c)
-            mixed = join_heads(F.scaled_dot_product_attention(*(torch.cat(pair, 2) for pair in zip(own, other, strict=True))))
-            h, y = image.after(h, mixed[:, : h.shape[1]], rest), words.after(y, mixed[:, h.shape[1] :], others)
-        (q, k, v), rest = self.image[-1].before(h, c)
-        others = self.keys(y, c)
-        mixed = F.scaled_dot_product_attention(q, *(torch.cat(pair, 2) for pair in zip((k, v), others, strict=True)))
-        return self.final(self.image[-1].after(h, join_heads(mixed), rest), c)
+        *image, last = cast("list[Stream]", list(self.image))
+        for own, other in zip(image, cast("list[Stream]", list(self.text)), strict=True):
+            (parts, rest), (more, others) = own.before(h, c), other.before(y, c)
+            mixed = join_heads(attend(*(torch.cat(pair, 2) for pair in zip(parts, more, strict=True))))
+            h, y = own.after(h, mixed[:, : h.shape[1]], rest), other.after(y, mixed[:, h.shape[1] :], others)
+        (q, k, v), rest = last.before(h, c)
+        keys, values = self.keys(y, c)
+        return self.final(last.after(h, join_heads(attend(q, torch.cat([k, keys], 2), torch.cat([v, values], 2))), rest), c)
 
 
 def _image(*conditions: Tensor) -> tuple[Tensor, ...]:

@@ -17,6 +17,11 @@ def join_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of every head."""
+    return F.scaled_dot_product_attention(q, k, v)
+
+
 class Attention(nn.Module):
     """Multi-head attention with a fused projection of queries, keys and values."""
 
@@ -26,7 +31,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = split_heads(self.qkv(x), 3, self.heads)
-        return self.proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+        return self.proj(join_heads(attend(q, k, v)))
 
 
 class CrossAttention(nn.Module):
@@ -38,7 +43,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
         q, (k, v) = split_heads(self.q(x), 1, self.heads)[0], split_heads(self.kv(text), 2, self.heads)
-        return self.proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+        return self.proj(join_heads(attend(q, k, v)))
 
 
 def perceptron(n: int) -> nn.Sequential:
