@@ -234,6 +234,33 @@ def test_a_weight_made_by_a_nonlinear_function_is_refused():
         traced(lambda *, n: (Squashed(n), torch.randn(4, 8)))
 
 
+def test_normalised_weights_are_refused():
+    """As in 2604.27077, where the change of a hidden layer aligns with exponent 3/4."""
+
+    class Normalised(Entrywise):
+        def __init__(self, n: int):
+            super().__init__(n, torch.relu)
+            self.w = nn.Parameter(torch.randn(n, n))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(torch.relu(self.inp(x)) @ nn.functional.normalize(self.w, dim=0))
+
+    with pytest.raises(ValueError, match="a function that is not linear"):
+        traced(lambda *, n: (Normalised(n), torch.randn(4, 8)))
+
+
+def test_a_vocabulary_that_grows_is_refused():
+    """How its rows scale depends on the frequencies of the tokens (2506.15025)."""
+
+    def words(*, n: int, V: int):
+        return nn.Sequential(nn.Embedding(V, n), nn.ReLU(), nn.Linear(n, 2)), torch.zeros(2, 4, dtype=torch.long)
+
+    growing = trace(words, {"n": 64, "V": 64}, name="words")
+    with pytest.raises(ValueError, match="how often each token occurs"):
+        derive(growing, "adam")
+    assert derive(growing, "adam", regime=Regime({"n": 1, "V": 0})).verdict == "unique"
+
+
 def test_a_change_in_place_through_a_view_is_refused():
     def spoil(h: Tensor) -> Tensor:
         h = h * 1.5

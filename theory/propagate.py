@@ -113,6 +113,12 @@ class Net:
         for name, power in zip(self.growing, powers, strict=True):
             if power < 0:
                 raise ValueError(f"dimension `{name}` of `{architecture.name}` shrinks as scale^{power} in this regime")
+        for node in architecture.inputs:
+            if node.kind == "token" and (grown := [d for d in node.dims if d in self.growing]):
+                raise ValueError(
+                    f"the tokens of `{architecture.name}` are looked up in a table whose size (`{grown[-1]}`) grows: how its rows must "
+                    "scale depends on how often each token occurs, which the calculus does not know; fix the vocabulary"
+                )
         self.bit = {d: 1 << i for i, d in enumerate(self.growing)}
         self.names = list(architecture.weights)
         self.position = {node.name: i for i, node in enumerate(architecture.nodes)}

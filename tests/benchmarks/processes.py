@@ -1,8 +1,8 @@
 """Whole processes against SymPy's import, and seconds of a check: ``python tests/benchmarks/processes.py [FILE.json]``.
 
 Ratios are taken within one run: the commands alternate, and each round gives one ratio to its own ``import sympy``; the
-table shows medians. Aims, on any machine: `import widelimit.theory` at most 1.3, `derive transformer` at most 2.5; 8 seconds
-for a module of 12 layers, the import of torch included.
+table shows medians. Aims, on any machine: `import widelimit.theory` at most 1.3, `derive transformer` at most 2.5, other graphs
+by name 4; 8 seconds for a module of 12 layers, the import of torch included.
 """
 
 import json
@@ -23,9 +23,12 @@ AGAINST_SYMPY = {
     "import widelimit.theory": (("-c", "import widelimit.theory"), 1.3),
     "widelimit derive mlp --optimizer adamw": ((*CLI, "derive", "mlp", "--optimizer", "adamw"), None),
     "widelimit derive transformer --optimizer adamw": ((*CLI, "derive", "transformer", "--optimizer", "adamw"), 2.5),
+    "widelimit derive resmlp --optimizer muon": ((*CLI, "derive", "resmlp", "--optimizer", "muon"), 4.0),
+    "widelimit derive llama --optimizer adamw": ((*CLI, "derive", "llama", "--optimizer", "adamw"), 4.0),
 }
 IN_SECONDS = {f"widelimit check {target}": ((*CLI, "check", target), None) for target in ("mlp", "transformer")}
 IN_SECONDS["widelimit derive a 12-layer torch.nn.TransformerEncoder"] = ((*CLI, "derive", f"{ENCODER}:build"), 8.0)
+IN_SECONDS |= {f"widelimit derive {name}, a module": ((*CLI, "derive", name), None) for name in ("dit", "uvit", "mixer")}
 ROUNDS = 7
 
 
