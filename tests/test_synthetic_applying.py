@@ -10,6 +10,7 @@ from widelimit.figures.compare import misses
 from widelimit.paper_repro.check import check
 from widelimit.synthetic.applying import Sizes, initialise, labels, missing_multipliers, parameter_groups
 from widelimit.synthetic.tracing import trace
+from widelimit.synthetic.watching import Watch
 from widelimit.theory.derivation import derive
 
 BASE = {"n": 64}
@@ -125,3 +126,11 @@ def test_fused_attention_is_measured_slice_by_slice():
     rows = check(net, derive(net, "adam"), sizes=(64, 128, 256), steps=1, seeds=4, factory=modules.language_model)
     assert not len(misses(rows))
     assert {f"h.0.qkv.weight[{i}]: dW x0" for i in range(3)} <= set(rows["term"])
+
+
+def test_a_term_of_a_convolution_leaves_its_bias_out():
+    layer = torch.nn.Conv2d(3, 4, 3)
+    with Watch(dict(layer.named_parameters())) as watch:
+        layer(torch.randn(1, 3, 5, 5))
+    (use,) = watch.uses["weight"]
+    assert use.term(torch.zeros(1, 3, 5, 5), use.args[1]).abs().max() == 0

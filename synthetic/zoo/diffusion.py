@@ -63,6 +63,8 @@ class DiTBlock(nn.Module):
 
 
 class DiT(nn.Module):
+    """A diffusion transformer conditioned on a class."""
+
     def __init__(self, n: int, blocks: int, heads: int):
         super().__init__()
         self.patches, self.time, self.labels = Patches(n), Time(n), nn.Embedding(CLASSES, n)
@@ -123,6 +125,8 @@ class PixArtBlock(nn.Module):
 
 
 class PixArt(nn.Module):
+    """A diffusion transformer conditioned on a text by cross-attention."""
+
     def __init__(self, n: int, heads: int):
         super().__init__()
         self.patches, self.time, self.modulation = Patches(n), Time(n), nn.Linear(n, 6 * n)

@@ -23,6 +23,8 @@ class Experts(nn.Module):
 
 
 class MoE(nn.Module):
+    """A residual block of experts between an embedding and a readout."""
+
     def __init__(self, n: int, experts: int, inner: int):
         super().__init__()
         self.embed, self.norm, self.readout = nn.Linear(8, n), nn.LayerNorm(n), nn.Linear(n, 2)
