@@ -38,12 +38,13 @@ class Merging:
             return found
         best: dict[object, list[Kept]] = {}
         top: dict[int, int] = {}
-        for p in sorted(found, key=lambda p: (-p.size, p.order, len(p.signs), -p.word.gain)):
+        single = self.pruning.response
+        for p in sorted(found, key=lambda p: (-p.size, p.order) if single else (-p.size, p.order, len(p.signs), -p.word.gain)):
             peak = top.setdefault(p.via, p.size)
             if p.size + p.word.gain < peak - self.slack:
                 self.dropped += 1
                 continue
-            bucket, entry = best.setdefault((self._head(p), p.via), []), (p.size, p.form, p.order, p.word.gain, (p.signs,), p)
+            bucket, entry = best.setdefault((self._key(p), p.via), []), (p.size, p.form, p.order, p.word.gain, (p.signs,), p)
             if not self._covered(bucket, *entry):
                 bucket.append(entry)
         kept = [entry[5] for bucket in best.values() for entry in bucket]
@@ -54,7 +55,7 @@ class Merging:
         best: dict[object, list[Kept]] = {}
         for u in found:
             left, right = u.left, u.right
-            bucket = best.setdefault((self._head(left), self._head(right)), [])
+            bucket = best.setdefault((self._key(left), self._key(right)), [])
             entry = u.size, u.form, u.order, left.word.gain + right.word.gain, (left.signs, right.signs), u
             if not self._covered(bucket, *entry):
                 bucket.append(entry)
@@ -66,8 +67,15 @@ class Merging:
         self.capped += len(kept[cap:])
         return kept[:cap]
 
+    def _key(self, p: Piece) -> object:
+        """What must agree for one piece to cover another; where single terms are asked for, all that tells them apart."""
+        if not self.pruning.response:
+            return self._head(p)
+        limit = self.pruning.factors
+        many = limit is not None and len(p.signs) > limit
+        return self._head(p), p.word.gain, tuple(sorted(axes for _, axes in p.signs)) if many else p.signs
+
     def _head(self, p: Piece) -> object:
-        """What must agree for one piece to cover another."""
         key = p.word.key, p.base
         found = self._heads.get(key)
         if found is None:
@@ -79,9 +87,9 @@ class Merging:
             return p.word, p.base
         letters: list[Letter] = []
         for letter in p.word:
-            letters.append(letter)
             if len(letters) == self.pruning.merge:
                 return tuple(letters)
+            letters.append(letter)
         return (*letters, p.base)
 
     def _covered(self, bucket: list[Kept], size: int, form: int, order: int, gain: int, signs: tuple[Signs, ...], _: Any) -> bool:
