@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TOKENS = 16  # far fewer samples than the smallest width: the rank of an update stays fixed while the width grows
 LIMIT = 0.01  # largest relative change where a table is not stable
 FALL = 1 / 4  # largest part of the loss that the first update of a stable table may take away
+STARTS = 3  # a rate that is smooth from one start may diverge from another
 BELOW = 4  # the base is this factor below the smallest size
 
 
@@ -145,7 +146,7 @@ class Conditions:
         return replace(self, rates={name: middle / value for name, value in changes.items() if value > middle})
 
     def steady_rate(self, sizes: Sequence[int], last: int) -> float:
-        """The largest rate, by halving, at which training is smooth at the smallest and the largest size.
+        """The largest rate, by halving, at which training is smooth at the smallest and the largest size, from `STARTS` initial weights.
 
         The loss falls in each of the first updates (as many as three, at most ``last``), and in the first by no more than
         `FALL`: beyond, it overshoots, at every size differently, and no power law holds. A table under which no rate is smooth
@@ -154,8 +155,8 @@ class Conditions:
         rate = 0.5 if find_optimizer(self.table.optimizer).degree else 0.02
         ends, steps = sorted({min(sizes), max(sizes)}), tuple(range(1, min(last, 3) + 1))
         for _ in range(20):
-            frame = self.measure(ends, [0], steps, rate)
-            losses = frame[frame["term"] == "loss"].pivot_table(index="step", columns=f"size.{self.axis}", values="value")
+            frame = self.measure(ends, range(STARTS), steps, rate)
+            losses = frame[frame["term"] == "loss"].pivot_table(index="step", columns=[f"size.{self.axis}", "seed"], values="value")
             kept = losses.div(losses.shift(1)).iloc[1:]
             if (kept < 1).all(axis=None) and (kept.iloc[0] >= 1 - FALL).all():
                 break

@@ -31,10 +31,10 @@ def load_architecture(target: str) -> Architecture:
     Raises:
         ValueError: if there is no such name, file or factory, or the factory fails; the message names it.
     """
-    from ..theory.zoo import ARCHITECTURES
+    from ..theory.zoo import ARCHITECTURES, find_architecture
 
     if target in ARCHITECTURES:
-        return ARCHITECTURES[target]()
+        return find_architecture(target)
     return _call(target.rpartition(":")[2], target, load_factory(target))
 
 

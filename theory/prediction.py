@@ -47,11 +47,11 @@ class Behaviour:
     net: Net
     report: Report
     point: Mapping[str, Fraction]
+    unit: int
 
     def exponents(self) -> dict[Observable, Fraction]:
         """The exponent of every atomic term that is not identically zero."""
-        unit = self.net.space.unit
-        return {observable: Fraction(max(terms)[0], unit) for observable, terms in self.report.terms.items() if terms}
+        return {observable: Fraction(max(terms)[0], self.unit) for observable, terms in self.report.terms.items() if terms}
 
 
 def default_regime(architecture: Architecture) -> Regime:
@@ -94,26 +94,35 @@ def behave(
     An update's amplitude follows from its rate and from the size of the gradient of the same step, to which updates
     contribute; these equations are solved by taking the largest piece of every gradient as an equation until it stays.
     """
+    return _run(*_start(architecture, table, regime, steps), steps, pruning)
+
+
+def _run(net: Net, point: Mapping[str, Fraction], steps: int | None, pruning: Pruning) -> Behaviour:
+    report = net.propagate(point, replace(_capped(net, pruning), steps=steps))
+    return Behaviour(net, report, dict(net.space.point), net.space.unit)
+
+
+def _start(
+    architecture: Architecture, table: ExponentTable, regime: Regime | None, steps: int | None
+) -> tuple[Net, Mapping[str, Fraction]]:
+    """The point of a table, with the amplitudes that its rates give to updates by the first gradient or by later ones."""
     regime = table.regime or regime or default_regime(architecture)
-    net = Net(architecture, regime)
+    net, optimizer = Net(architecture, regime), find_optimizer(table.optimizer)
     point = point_of(architecture, table, regime)
     updates = {name: _update(table, name, regime) for name in net.names if f"amp:{name}" in net.space.index}
     if steps is not None and steps < 2:  # the gradients at initialisation alone
-        initial = gradient_pieces(net, net.propagate(point, replace(pruning, order=0, steps=0)))
-        point = _solve_amplitudes(net, dict(net.space.point), updates, initial, find_optimizer(table.optimizer))
-        report = net.propagate(point, replace(_capped(net, pruning), steps=steps))
-        return Behaviour(net, report, dict(net.space.point))
+        initial = gradient_pieces(net, net.propagate(point, Pruning(order=0, steps=0)))
+        return net, _solve_amplitudes(net, dict(net.space.point), updates, initial, optimizer)
     point |= {f"amp:{name}": Fraction(-12) for name in updates}
     order = _order(net, point, updates)
     for _ in range(20):
         report = net.propagate(point, Pruning(order=order, follow=False))
         reached = dict(net.space.point)
-        pieces = gradient_pieces(net, report)
-        new = _solve_amplitudes(net, reached, updates, pieces, find_optimizer(table.optimizer))
+        new = _solve_amplitudes(net, reached, updates, gradient_pieces(net, report), optimizer)
         if new == reached:
             break
         point = new
-    return Behaviour(net, net.propagate(reached, replace(_capped(net, pruning), steps=steps)), dict(net.space.point))
+    return net, reached
 
 
 def _order(net: Net, point: Mapping[str, Fraction], updates: Mapping[str, Fraction]) -> int:
@@ -173,13 +182,16 @@ def predict(
     What was there after an earlier step stays: exponents never fall, and what the first update alone does bounds ``low``.
     """
     found: list[dict[Observable, Prediction]] = []
+    start = _start(architecture, table, regime, 1)
     for phase in range(1, max(_phase(step) for step in steps) + 1):
         key = phase if phase < SETTLED else None
-        ends = [behave(architecture, table, regime=regime, steps=key, pruning=replace(PREDICTION, order=o)) for o in orders]
+        if phase == 2:  # and from there on
+            start = _start(architecture, table, regime, key)
+        ends = [_run(*start, key, replace(PREDICTION, order=o)) for o in orders]
         runs = [end.exponents() for end in ends]
-        unit, incoherent = ends[-1].net.space.unit, ends[-1].report.incoherent
+        unit, incoherent = ends[-1].unit, ends[-1].report.incoherent
         frozen = replace(PREDICTION, order=2, pattern=False, loss=False)
-        direct = behave(architecture, table, regime=regime, steps=key, pruning=frozen).exponents()
+        direct = _run(*start, key, frozen).exponents()
         now: dict[Observable, Prediction] = {}
         for term in runs[-1]:
             lows = [run[term] for run in runs if term in run]
@@ -203,11 +215,12 @@ def _phase(step: int) -> int:
 def predict_linear(architecture: Architecture, table: ExponentTable, *, regime: Regime | None = None) -> dict[Observable, Prediction]:
     """The exponent of every atomic term after one update with a vanishing rate: mechanisms of the lowest order alone."""
     found: dict[Observable, Prediction] = {}
+    start = _start(architecture, table, regime, 1)
     for order in (1, 2):
         run = replace(PREDICTION, order=order, follow=False)
-        end = behave(architecture, table, regime=regime, steps=1, pruning=run)
-        direct = behave(architecture, table, regime=regime, steps=1, pruning=replace(run, pattern=False, loss=False))
-        unit = end.net.space.unit
+        end = _run(*start, 1, run)
+        direct = _run(*start, 1, replace(run, pattern=False, loss=False))
+        unit = end.unit
         for term, noted in end.report.terms.items():
             if noted and term not in found:
                 size = _first(noted)

@@ -137,5 +137,5 @@ def find_architecture(name: str) -> Architecture:
         ValueError: if there is none; the message lists those there are.
     """
     if name not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture `{name}`; choose from {', '.join(ARCHITECTURES)} or give path/to/file.py:factory")
+        raise ValueError(f"unknown architecture `{name}`; choose from {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]()
