@@ -9,6 +9,7 @@ from fractions import Fraction
 from .alignment import Given as Alignment
 from .alignment import Triple, read_alignment
 from .architecture import Architecture
+from .chaining import find_chain
 from .closed_form import find_closed_form
 from .desiderata import find_desiderata
 from .optimizers import Optimizer, find_optimizer
@@ -19,6 +20,7 @@ from .solve import Solution, Solver
 from .table import COLUMNS, ExponentTable, Operation, Row, Shape
 from .words import Piece
 
+FOUND = ("unique", "family")  # verdicts with a table
 Fixed = Mapping[str, Mapping[str, Powers]]
 
 
@@ -177,6 +179,9 @@ class _Case:
             if not rates or found == sizes:
                 break
             sizes = found
+        if solution.verdict in FOUND:
+            chain = find_chain(solver, solution.point, self.key, self.power(Fraction(1))[self.key])
+            solution = replace(solution, certificate=chain)
         return net, solution, found
 
     def _amplitude(self, net: Net, name: str, rate: Fraction, sizes: Sizes) -> Fraction:
@@ -196,8 +201,9 @@ class _Case:
         table = ExponentTable(
             self.architecture.name, self.optimizer.name, rows, operations, desiderata=desiderata, verdict=solution.verdict,
             free=tuple(f"{name} [{self.key}]" for name in solution.free), clash=solution.clash, notes=solution.notes,
+            certificates=(solution.certificate,) if solution.certificate else (),
         )  # fmt: skip
-        if solution.verdict in ("unique", "family"):
+        if solution.verdict in FOUND:
             return table
         nearest = replace(table, verdict="given", desiderata="") if solution.verdict == "infeasible" else None
         return replace(table, rows=(), operations=(), nearest=nearest)  # a wrong table is worse than none
@@ -275,5 +281,5 @@ def _join(first: ExponentTable, second: ExponentTable) -> ExponentTable:
     return replace(
         first, rows=tuple(rows), operations=tuple(operations), verdict=min(first.verdict, second.verdict, key=verdicts.index),
         free=first.free + second.free, clash=first.clash + second.clash,
-        notes=first.notes + second.notes, nearest=None,
+        notes=first.notes + second.notes, nearest=None, certificates=first.certificates + second.certificates,
     )  # fmt: skip

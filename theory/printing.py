@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+from .chain import GLOSSARY
 from .scales import Powers
 from .table import ExponentTable, Row
 
@@ -65,6 +66,7 @@ def as_text(table: ExponentTable, *, explain: bool = False) -> str:
     if explain:
         lines += ["", *(f"{row.weight}: {row.reason}" for row in table.rows)]
         lines += [f"{o.name}: {o.reason}" for o in table.operations]
+        lines += [line for chain in table.chains for line in ("", GLOSSARY, "", *map(str, chain.links))]
     return "\n".join(lines)
 
 
@@ -121,6 +123,7 @@ def as_markdown(table: ExponentTable, *, explain: bool = False) -> str:
         lines += ["", "Around this regime, in powers of each axis:", "", *_piped(table.per_axis)]
     if explain:
         lines += ["", *(f"- `{row.weight}`: {row.reason}" for row in table.rows)]
+        lines += [line for chain in table.chains for line in ("", GLOSSARY, "", *(f"1. {link}" for link in chain.links))]
     return "\n".join(lines)
 
 
@@ -163,4 +166,5 @@ def as_latex(table: ExponentTable, printer: Any = None, *, explain: bool = False
         lines += ["", "% around this regime, in powers of each axis", as_latex(table.per_axis, printer)]
     if explain:
         lines += [f"% {row.weight}: {row.reason}" for row in table.rows]
+        lines += [f"% {line}" for chain in table.chains for line in (GLOSSARY, *chain.links)]
     return "\n".join(lines)

@@ -50,6 +50,10 @@ class Certificate:
         """Its leaves."""
         return tuple(_leaves(self.proof))
 
+    def holds(self) -> bool:
+        """Whether `recheck` confirms it."""
+        return recheck(self)
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The relations that it uses."""

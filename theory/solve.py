@@ -15,6 +15,7 @@ from .linear import Reduction, Row, extend, maximise, solve_equations
 from .propagate import Net, Pruning, Report
 
 if TYPE_CHECKING:
+    from .chain import Chain
     from .refutation import Certificate
 
 ZERO = Fraction(0)
@@ -33,9 +34,8 @@ class Solution:
         free: unknowns that can move (``family``).
         clash: labels of a smallest set of relations that contradict each other (``infeasible``).
         notes: what is not certain about it.
-        binding: for every unknown the label of the relation that fixed it.
         stats: what the verdict rests on.
-        certificate: why there is no point (``infeasible``); `theory.clash.recheck` verifies it.
+        certificate: the relations that bind (`theory.chain`), or why there is no point (`theory.refutation`).
     """
 
     point: dict[str, Fraction]
@@ -43,9 +43,8 @@ class Solution:
     free: tuple[str, ...] = ()
     clash: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    binding: dict[str, str] = field(default_factory=dict)
     stats: dict[str, int] = field(default_factory=dict)
-    certificate: Certificate | None = None
+    certificate: Chain | Certificate | None = None
 
 
 @dataclass

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .chain import Chain
 from .optimizers import Optimizer, find_optimizer
 from .scales import Powers, Regime
+
+if TYPE_CHECKING:
+    from .refutation import Certificate
 
 SCHEMA = 1
 COLUMNS = ("multiplier", "init_std", "learning_rate", "epsilon", "weight_decay", "damping")
@@ -105,6 +109,8 @@ class ExponentTable:
     (``clash`` names the relations that contradict each other), ``not decided`` (``clash`` says why) or ``given`` (not derived).
     Under a regime that ties axes powers are those of ``scale``, and ``per_axis`` has those of each axis where they exist.
     Where one axis grows and there is no table, ``nearest`` is where the search ended: stable, with some other relations unmet.
+    ``certificates`` (one per axis that grows alone) say why: the relations that bind and how every exponent follows from them, or
+    where there is no table a refutation; both have a method ``holds`` that checks them from nothing but themselves.
     """
 
     target: str
@@ -121,6 +127,7 @@ class ExponentTable:
     notes: tuple[str, ...] = ()
     per_axis: ExponentTable | None = None
     nearest: ExponentTable | None = None
+    certificates: tuple[Chain | Certificate, ...] = field(default=(), compare=False, repr=False)
 
     def row(self, weight: str) -> Row:
         """The row of a weight.
@@ -163,8 +170,8 @@ class ExponentTable:
         inner = {name: part.in_gauge(gauge) for name in ("per_axis", "nearest") if (part := getattr(self, name)) is not None}
         return replace(self, gauge=gauge, rows=tuple(r.regauged(rule(r), optimizer) for r in self.rows), **inner)
 
-    def as_json(self) -> dict[str, Any]:
-        """The schema of the command line: exponents as exact rationals in strings, keyed by axis."""
+    def as_json(self, *, explain: bool = False) -> dict[str, Any]:
+        """The schema of the command line: exponents as exact rationals in strings, keyed by axis; to explain, with chains."""
         scaled = self.regime is not None
         return {
             "schema": SCHEMA,
@@ -182,8 +189,14 @@ class ExponentTable:
             "cases": list(self.cases),
             "clash": list(self.clash),
             "notes": list(self.notes),
+            **({"certificates": [chain.as_json() for chain in self.chains]} if explain else {}),
             **({"per_axis": {key: self.per_axis.as_json()[key] for key in ("rows", "operations")}} if self.per_axis else {}),
         }
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """Those of the certificates that say why there is a table."""
+        return tuple(c for c in self.certificates if isinstance(c, Chain))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ExponentTable:
@@ -212,6 +225,7 @@ class ExponentTable:
             gauge=data.get("gauge", "multiplier-free"),
             free=tuple(data.get("free", ())),
             clash=tuple(data.get("clash", ())),
+            certificates=tuple(Chain.from_json(links) for links in data.get("certificates", ())),
         )
 
     def __str__(self) -> str:

@@ -68,7 +68,7 @@ def show(table: ExponentTable, form: str, *, explain: bool = False) -> str:
     from ...theory import printing
 
     if form == "json":
-        return json.dumps(table.as_json(), indent=2)
+        return json.dumps(table.as_json(explain=explain), indent=2)
     write = {"text": printing.as_text, "markdown": printing.as_markdown, "latex": printing.as_latex}[form]
     return write(table, explain=explain)
 
