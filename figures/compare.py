@@ -27,8 +27,9 @@ def compare_slopes(
     """Fit the slope of every term over one axis and hold it against its predicted exponent.
 
     A slope *agrees* within ``tolerance`` (the finite-size term, given) plus two standard errors over the seeds; where two standard
-    errors exceed ``tolerance`` it is *too noisy* to tell. A term that is inf, nan or absent for a seed at some size *diverged*;
-    one that is zero throughout *vanishes*, which agrees with the prediction None and misses any other.
+    errors exceed ``tolerance`` it is *too noisy* to tell, and so is a term that is absent for a seed at some size (too small to be
+    felt there). A term that is inf or nan *diverged*; one that is zero throughout *vanishes*, which agrees with the prediction None
+    and misses any other.
 
     Args:
         frame: long form, with columns ``seed, weight, term, step, value, size.<axis>``.
@@ -50,6 +51,7 @@ def compare_slopes(
     if missing := [c for c in needed if c not in frame.columns]:
         raise ValueError(f"the frame has no column {', '.join(f'`{c}`' for c in missing)} (it has {', '.join(map(str, frame.columns))})")
     rows = []
+    networks = {step: len(part[["seed", size]].drop_duplicates()) for step, part in frame.groupby("step")}
     for key, group in frame.groupby(KEY, sort=False):
         weight, term, step = cast("tuple[str, str, int]", key)
         if predicted is None:
@@ -58,7 +60,8 @@ def compare_slopes(
             exponent = predicted[weight, term]
         else:
             continue
-        rows.append({"weight": weight, "term": term, "step": step, **_judge(group, size, exponent, tolerance)})
+        found = _judge(group, size, exponent, tolerance, partial=len(group) < networks[step] and exponent is not None)
+        rows.append({"weight": weight, "term": term, "step": step, **found})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -76,13 +79,15 @@ def _own_prediction(group: pd.DataFrame) -> float | None:
     return float(found[0]) if len(found) else None
 
 
-def _judge(group: pd.DataFrame, size: str, exponent: Exponent | None, tolerance: float) -> dict[str, object]:
+def _judge(group: pd.DataFrame, size: str, exponent: Exponent | None, tolerance: float, *, partial: bool) -> dict[str, object]:
     import numpy as np
 
     shown = exponent if exponent is None or isinstance(exponent, tuple) else float(exponent)
     blank = {"predicted": shown, "measured": math.nan, "se": math.nan, "tolerance": tolerance}
     values = group.pivot_table(index="seed", columns=size, values="value", aggfunc="mean", dropna=False)
     table = values.to_numpy(float)
+    if partial and group["value"].notna().all():
+        return {**blank, "verdict": "too noisy"}
     if not np.isfinite(table).all():
         return {**blank, "verdict": "diverged"}
     if (table <= 0).any():

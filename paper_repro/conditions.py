@@ -133,7 +133,8 @@ class Conditions:
     def balanced(self, size: int) -> Conditions:
         """With the rates of those weights lowered whose first update changes their output more than that of the median weight.
 
-        Behind weights that start at zero the first update that does anything comes a few steps later.
+        Behind weights that start at zero the first update that does anything comes a few steps later, and is smaller at this small
+        rate by that many powers of it; so weights are compared with those that start to change at the same step.
 
         Else the weight with the largest fixed fan-in alone decides how large a steady rate is: what the others do would be
         small, and drowned by fluctuations of relative order n^-1/2.
@@ -141,9 +142,12 @@ class Conditions:
         frame = self.measure([size], [0], (1, 2, 3, 4), 1e-6)
         frame = frame[frame["term"].str.endswith(": dW x0") & (frame["value"] > 0)]
         first = frame[frame["step"] == frame.groupby("weight")["step"].transform("min")]
-        changes = {str(weight): float(group["value"].max()) for weight, group in first.groupby("weight")}
-        middle = median(changes.values())
-        return replace(self, rates={name: middle / value for name, value in changes.items() if value > middle})
+        rates: dict[str, float] = {}
+        for _, together in first.groupby("step"):
+            changes = {str(weight): float(group["value"].max()) for weight, group in together.groupby("weight")}
+            middle = median(changes.values())
+            rates |= {name: middle / value for name, value in changes.items() if value > middle}
+        return replace(self, rates=rates)
 
     def steady_rate(self, sizes: Sequence[int], last: int) -> float:
         """The largest rate, by halving, at which training is smooth at the smallest and the largest size, from `STARTS` initial weights.
