@@ -50,7 +50,9 @@ def derive(
     alignment: Annotated[
         str | None,
         typer.Option(
-            metavar="words|full|none|...", help="How updates align: derived, or given, as full,W3=none or 3/4:1/2:3/4.  [default: words]"
+            metavar="words|full|none|symbolic|...",
+            help="How updates align: derived, or given, as full,W3=none or 3/4:1/2:3/4, or left open with symbolic (the table is "
+            "then piecewise).  [default: words]",
         ),
     ] = None,
     parameterization: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Classify this table instead of deriving one.")] = None,

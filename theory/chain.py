@@ -70,15 +70,6 @@ class Chain:
 
     links: tuple[Link, ...]
 
-    def of(self, unknown: str) -> Chain:
-        """The part that one unknown rests on."""
-        needed: set[int] = set()
-        for i in reversed(range(len(self.links))):
-            link = self.links[i]
-            if link.gives == unknown or i in needed:
-                needed |= {i, *link.multipliers}
-        return Chain(tuple(self.links[i] for i in sorted(needed)))
-
     def holds(self) -> bool:
         """Whether the multipliers are right, in exact arithmetic."""
         for link in self.links:

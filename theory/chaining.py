@@ -78,7 +78,7 @@ def _tight(solver: Solver, rows: list[Row], point: Mapping[str, Fraction]) -> li
     return [rows[i] for i in np.flatnonzero(np.array(rows, np.int64) @ vector(solver, point) == 0)] if rows else []
 
 
-def _factors(row: Row) -> tuple[int, Row]:
+def _factors(row: Row) -> tuple[Fraction | int, Row]:
     return sum(map(abs, row[1:])), row
 
 
@@ -93,7 +93,7 @@ class _Finder:
     """Elimination that remembers of which relations every solved form is a combination."""
 
     chosen: list[tuple[str, Term, int]] = field(default_factory=list)
-    solved: dict[str, tuple[Term, Term]] = field(default_factory=dict)  # unknown: (rest of its form, multipliers)
+    solved: dict[str, tuple[Term, dict[int, Fraction]]] = field(default_factory=dict)  # unknown: (rest of its form, multipliers)
     order: list[str] = field(default_factory=list)
 
     def take(self, waiting: list[_Candidate], most: int | None = None) -> bool:
@@ -121,9 +121,10 @@ class _Finder:
             return sum(bool(n) and n not in self.solved for n in term)
         return len(self._reduced(term)[0].keys() - {CONSTANT})
 
-    def _reduced(self, term: Term) -> tuple[Term, Term]:
+    def _reduced(self, term: Term) -> tuple[Term, dict[int, Fraction]]:
         """The term in what is not solved yet, and the multipliers of the relations that were added to it."""
-        rest, used = dict(term), {}
+        rest: Term = dict(term)
+        used: dict[int, Fraction] = {}
         for name in [n for n in term if n in self.solved]:
             factor = rest[name]
             form, multipliers = self.solved[name]
@@ -138,7 +139,8 @@ class _Finder:
         used[len(self.chosen) - 1] = ONE
         name = max((n for n in rest if n), key=lambda n: (n not in self.solved, n))
         factor = rest.pop(name)
-        form, multipliers = ({k: v / s for k, v in part.items()} for part, s in ((rest, -factor), (used, factor)))
+        form = {key: -value / factor for key, value in rest.items()}
+        multipliers = {i: value / factor for i, value in used.items()}
         for old, combined in self.solved.values():
             if name in old:
                 share = old.pop(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .alignment import Given as Alignment
-from .alignment import Triple, read_alignment
+from .alignment import Triple, numbers, read_alignment, symbols
 from .architecture import Architecture
 from .chaining import find_chain
 from .closed_form import find_closed_form
@@ -45,7 +45,8 @@ def derive(
         regime: how fast the axes grow; by default every axis that grows does so alone, the others fixed, and the powers
             of all of them are put together in one table.
         gauge: how the freedom between multiplier and weight is used.
-        alignment: ``words`` (derived), or exponents in place of it, for all weights or single ones (see `read_alignment`).
+        alignment: ``words`` (derived), or exponents in place of it, for all weights or single ones (see `read_alignment`); with
+            symbols the table has the rows of full alignment, and `ExponentTable.cases` has the pieces.
         fixed: initialisations and multipliers that are given: a table, or ``{weight: {column: Powers}}``.
         closed_form: under a regime that ties axes, look for powers of each axis as well (see `theory.closed_form`).
         pruning: the order and the cuts of the calculus.
@@ -58,12 +59,14 @@ def derive(
         ValueError: for an unknown name, or a regime that does not fit the architecture.
     """
     how, names = find_optimizer(optimizer), find_desiderata(desiderata)
-    aligned = read_alignment(alignment, architecture.weights)
+    fixed_out = (w.name for w in architecture.weights.values() if not architecture.monomial(w.out))
+    aligned = read_alignment(alignment, architecture.weights, fixed_out)
     given = _given(architecture, fixed, how)
 
     def solve(one: Regime, key: str) -> ExponentTable:
-        case = _Case(architecture, how, names, one, key, aligned)
-        return case.table(case.solve(given, pruning), desiderata, given)
+        case = _Case(architecture, how, names, one, key, numbers(aligned))
+        table = case.table(case.solve(given, pruning), desiderata, given)
+        return table if not symbols(aligned) else replace(case, alignment=aligned).with_cases(table, given, pruning)
 
     if regime is not None:
         regime.check([axis.name for axis in architecture.axes], architecture.name)
@@ -72,6 +75,9 @@ def derive(
     else:
         grown = [axis for axis in architecture.axes if axis.power]
         regimes = {axis.name: alone(architecture, axis) for axis in grown}
+    if symbols(aligned) and len(regimes) > 1:
+        axes = ", ".join(regimes)
+        raise ValueError(f"alignment with symbols needs one growing axis; give a regime that fixes the others of {axes}")
     table, *others = (solve(one, key) for key, one in regimes.items())
     for other in others:
         table = _join(table, other)
@@ -183,6 +189,25 @@ class _Case:
             chain = find_chain(solver, solution.point, self.key, self.power(Fraction(1))[self.key])
             solution = replace(solution, certificate=chain)
         return net, solution, found
+
+    def with_cases(self, table: ExponentTable, given: Mapping[str, Powers], pruning: Pruning) -> ExponentTable:
+        """The table with its pieces where some alignment exponents are symbols."""
+        from .symbolic import find_cases
+
+        if any(name.startswith("rate:") for name in given):
+            raise ValueError("alignment with symbols cannot be combined with a given learning rate")
+
+        def solve(values: Mapping[str, Fraction]) -> tuple[Solver, Solution]:
+            net = self.net()
+            fixed = {name: powers.at(self.regime) for name, powers in given.items() if name in net.space.index}
+            solver = Solver(net, self.names, {**fixed, **values}, pruning)
+            return solver, solver.solve()
+
+        def write(point: Mapping[str, Fraction], sizes: Sizes) -> ExponentTable:
+            return self.table((self.net(), Solution(dict(point), "unique"), sizes), table.desiderata, given)
+
+        note = "above are the rows of full alignment (1, 1/2, 1); below, those with symbols between 1/2 and 1"
+        return replace(table, notes=(*table.notes, note), cases=find_cases(symbols(self.alignment), solve, write))
 
     def _amplitude(self, net: Net, name: str, rate: Fraction, sizes: Sizes) -> Fraction:
         """The inverse of `rate`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from math import inf
 
+from .alignment import Exponent
 from .architecture import Node
 from .merging import Merging
 from .observables import Observable
@@ -266,7 +267,13 @@ class Run:
                 self._note(node, "dW dx" if p.via else "dW x0", backward).append((size, form, total))
         return out
 
-    def _power(self, axes: int, exponent: Fraction) -> Term:
+    def _power(self, axes: int, exponent: Exponent) -> Term:
+        if isinstance(exponent, str):
+            size, form = self.space.letter(f"align:{exponent}")
+            times = sum((p for i, p in enumerate(self.space.powers) if axes >> i & 1), Fraction(0))
+            if times.denominator != 1:
+                raise ValueError(f"a fan-in that grows as scale^{times}: the alignment `{exponent}` can be open where powers are whole")
+            return int(times) * size, int(times) * form
         half = self.space.half(axes)
         value = Fraction(half[0]) * 2 * exponent, Fraction(half[1]) * 2 * exponent
         return int(value[0]), int(value[1])

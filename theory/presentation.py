@@ -25,7 +25,8 @@ def present(table: ExponentTable, architecture: Architecture) -> ExponentTable:
     order = {name: i for i, name in enumerate(architecture.parameters)}
     rows = tuple(_joined(name, found[name]) for name in sorted(found, key=lambda name: order.get(name, len(order))))
     nearest = None if table.nearest is None else present(table.nearest, architecture)
-    return replace(table, rows=rows, nearest=nearest)
+    cases = tuple(replace(case, table=case.table and present(case.table, architecture)) for case in table.cases)
+    return replace(table, rows=rows, nearest=nearest, cases=cases)
 
 
 def _joined(name: str, parts: list[Row]) -> Row:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from .alignment import Triple, symbols
 from .architecture import Architecture, Node
 from .observables import Observable
 from .scales import Regime
@@ -102,10 +103,11 @@ class Net:
     """An architecture compiled for one regime; `propagate` evaluates its pieces at a point of the unknown exponents.
 
     The unknowns are ``std:W`` and ``amp:W`` (amplitude: the update's entries are ``scale^amp * backward * forward``) for
-    every weight, ``mult:node`` for multipliers that are to be derived, ``norm:node`` for what a normalisation divides by.
+    every weight, ``mult:node`` for multipliers that are to be derived, ``norm:node`` for what a normalisation divides by,
+    ``align:symbol`` for alignment exponents that were left open.
     """
 
-    def __init__(self, architecture: Architecture, regime: Regime, alignment: Mapping[str, Sequence[Fraction]] | None = None):
+    def __init__(self, architecture: Architecture, regime: Regime, alignment: Mapping[str, Triple] | None = None):
         regime.check([a.name for a in architecture.axes], architecture.name)
         self.architecture, self.regime, self.alignment = architecture, regime, alignment
         self.growing = [d.name for d in architecture.dims.values() if d.powers.at(regime)]
@@ -124,7 +126,7 @@ class Net:
         self.position = {node.name: i for i, node in enumerate(architecture.nodes)}
         self.sites = [self._compile(node) for node in architecture.nodes]
         fixed = [n.power.at(regime) for n in architecture.operations if n.power is not None]
-        given = [exponent for triple in (alignment or {}).values() for exponent in triple]
+        given = [e for triple in (alignment or {}).values() for e in triple if isinstance(e, Fraction)]
         self.space = Space(powers, self._unknowns(), _denominator([*fixed, *given]))
         self.initial_norms: dict[str, Fraction] = {}
 
@@ -148,7 +150,8 @@ class Net:
         stds = [f"std:{w.name}" for w in weights if w.init == "gaussian"]
         amps = [f"amp:{w.name}" for w in weights if w.trained]
         mults = [f"mult:{n.name}" for n in self.architecture.operations if n.power is None]
-        return stds + amps + mults + [f"norm:{n.name}" for n in self.architecture.nodes if n.op == "norm"]
+        norms = [f"norm:{n.name}" for n in self.architecture.nodes if n.op == "norm"]
+        return stds + amps + mults + norms + [f"align:{name}" for name in symbols(self.alignment)]
 
     def repeated(self, site: Site, g: Piece, x: Piece) -> Term:
         """What the sum over shared dimensions adds to the size of an entry of the gradient ``g x``."""

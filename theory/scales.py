@@ -46,9 +46,21 @@ class Axis:
             raise ValueError(f"base size `{self.base}` of axis `{self.name}` must be a positive integer")
 
 
+def affine_text(terms: Iterable[tuple[Fraction, str]]) -> str:
+    """A sum of multiples of symbols (of the empty one: a number), as ``-1/2 - alpha``."""
+    text = ""
+    for factor, symbol in terms:
+        size = abs(factor)
+        body = str(size) if not symbol else symbol if size == 1 else f"{size} {symbol}"
+        sign = "-" if factor < 0 else "+"
+        text += f" {sign} {body}" if text else (f"-{body}" if factor < 0 else body)
+    return text or "0"
+
+
 class Powers(Mapping[str, Fraction]):
     """A monomial in the axes, ``prod_a size_a ** power_a``; multiplying monomials adds their exponents.
 
+    The name ``n^alpha`` stands for an axis to the power of a symbol, so that ``{"n": -1/2, "n^alpha": -1}`` is n^(-1/2 - alpha).
     Zero powers are dropped, so equal monomials compare and hash equal.
     """
 
@@ -98,7 +110,24 @@ class Powers(Mapping[str, Fraction]):
         return sum((power * regime[axis] for axis, power in self._powers.items()), Fraction(0))
 
     def __str__(self) -> str:
-        return " ".join(axis if p == 1 else f"{axis}^{p}" for axis, p in self._powers.items()) or "1"
+        return " ".join(axis if p == "1" else f"{axis}^{p}" for axis, p in self._exponents().items()) or "1"
+
+    def _exponents(self) -> dict[str, str]:
+        """The exponent of every axis as text; in brackets if it is a sum with symbols."""
+        terms: dict[str, list[tuple[Fraction, str]]] = {}
+        for name, power in self._powers.items():
+            axis, _, symbol = name.partition("^")
+            terms.setdefault(axis, []).append((power, symbol))
+        texts = {axis: affine_text(found) for axis, found in terms.items()}
+        return {axis: f"({text})" if len(terms[axis]) > 1 else text for axis, text in texts.items()}
+
+    def with_symbols(self, values: Mapping[str, Rational]) -> Powers:
+        """Numbers in place of symbols."""
+        found = Powers()
+        for name, power in self._powers.items():
+            axis, _, symbol = name.partition("^")
+            found *= Powers({axis: power * (as_fraction(values[symbol], f"symbol `{symbol}`") if symbol else 1)})
+        return found
 
     def __repr__(self) -> str:
         return f"Powers({', '.join(f'{a}={str(p)!r}' for a, p in self._powers.items())})"
@@ -107,7 +136,11 @@ class Powers(Mapping[str, Fraction]):
         """The monomial as a SymPy expression in positive symbols (``sympy.sympify`` calls this)."""
         import sympy
 
-        factors = (sympy.Symbol(a, positive=True) ** sympy.Rational(str(p)) for a, p in self._powers.items())
+        factors = []
+        for name, power in self._powers.items():
+            axis, _, symbol = name.partition("^")
+            exponent = sympy.Rational(str(power)) * (sympy.Symbol(symbol) if symbol else 1)
+            factors.append(sympy.Symbol(axis, positive=True) ** exponent)
         return sympy.Mul(*factors)
 
     def as_json(self) -> dict[str, str]:

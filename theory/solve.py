@@ -118,7 +118,7 @@ class Solver:
             elif kind == "mult":
                 point[name] = pinned[name] = Fraction(-depth) * max(self.space.powers)
             else:
-                point[name] = Fraction({"amp": -3, "norm": 0}[kind])
+                point[name] = Fraction(-3 if kind == "amp" else 0)
         return {**point, **self.fixed}, {n: v for n, v in pinned.items() if n not in self.fixed}
 
     # -- one step

@@ -13,6 +13,7 @@ from .scales import Powers, Regime
 
 if TYPE_CHECKING:
     from .refutation import Certificate
+    from .symbolic import Case
 
 SCHEMA = 1
 COLUMNS = ("multiplier", "init_std", "learning_rate", "epsilon", "weight_decay", "damping")
@@ -109,6 +110,7 @@ class ExponentTable:
     (``clash`` names the relations that contradict each other), ``not decided`` (``clash`` says why) or ``given`` (not derived).
     Under a regime that ties axes powers are those of ``scale``, and ``per_axis`` has those of each axis where they exist.
     Where one axis grows and there is no table, ``nearest`` is where the search ended: stable, with some other relations unmet.
+    Where alignment exponents are symbols, ``cases`` has the pieces of the table, and its rows are those of full alignment.
     ``certificates`` (one per axis that grows alone) say why: the relations that bind and how every exponent follows from them, or
     where there is no table a refutation; both have a method ``holds`` that checks them from nothing but themselves.
     """
@@ -122,7 +124,7 @@ class ExponentTable:
     gauge: str = "multiplier-free"
     verdict: str = "given"
     free: tuple[str, ...] = ()
-    cases: tuple[str, ...] = ()
+    cases: tuple[Case, ...] = ()
     clash: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     per_axis: ExponentTable | None = None
@@ -168,7 +170,8 @@ class ExponentTable:
             raise ValueError(f"unknown gauge `{gauge}`; choose from {', '.join(GAUGES)}")
         optimizer, rule = find_optimizer(self.optimizer), GAUGES[gauge]
         inner = {name: part.in_gauge(gauge) for name in ("per_axis", "nearest") if (part := getattr(self, name)) is not None}
-        return replace(self, gauge=gauge, rows=tuple(r.regauged(rule(r), optimizer) for r in self.rows), **inner)
+        cases = tuple(replace(case, table=case.table and case.table.in_gauge(gauge)) for case in self.cases)
+        return replace(self, gauge=gauge, rows=tuple(r.regauged(rule(r), optimizer) for r in self.rows), cases=cases, **inner)
 
     def as_json(self, *, explain: bool = False) -> dict[str, Any]:
         """The schema of the command line: exponents as exact rationals in strings, keyed by axis; to explain, with chains."""
@@ -186,7 +189,7 @@ class ExponentTable:
                 {"name": o.name, "kind": o.kind, "multiplier": o.multiplier.as_json(), "reason": o.reason} for o in self.operations
             ],
             "free": list(self.free),
-            "cases": list(self.cases),
+            "cases": [case.as_json() for case in self.cases],
             "clash": list(self.clash),
             "notes": list(self.notes),
             **({"certificates": [chain.as_json() for chain in self.chains]} if explain else {}),
