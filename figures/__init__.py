@@ -6,7 +6,7 @@ from typing import Any
 _HOMES = {
     "compare": ("compare_slopes", "misses"),
     "fit": ("Drift", "Slope", "best_rates", "fit_drift", "fit_slope"),
-    "plots": ("plot_curves", "plot_drift", "plot_power_law", "plot_slopes", "plot_terms"),
+    "plots": ("plot_curves", "plot_drift", "plot_phases", "plot_power_law", "plot_slopes", "plot_terms"),
     "style": ("letter", "panels", "save", "styled"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,6 +181,37 @@ def plot_slopes(rows: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_aspect("equal")
     ax.locator_params(nbins=5)
     ax.legend(loc="upper left")
+    return ax
+
+
+def plot_phases(phases: Iterable[Any], ax: Axes, *, places: Mapping[str, Sequence[float]] | None = None) -> Axes:
+    """A phase diagram of two exponents: areas by the kind of their limit, thick lines where facets have a kind of their own.
+
+    Args:
+        phases: as from `theory.phases.phase_diagram`, of two parameters.
+        ax: where to draw.
+        places: named points to mark.
+    """
+    named: set[str] = set()
+    for phase in sorted(phases, key=lambda phase: phase.kind != "unstable"):
+        corners = np.array(phase.corners, float)
+        around = corners - corners.mean(0)
+        corners = corners[np.argsort(np.arctan2(around[:, 1], around[:, 0]))]
+        label = phase.kind if phase.kind not in named else None
+        named.add(phase.kind)
+        ax.fill(*corners.T, color=style.PHASE_COLOURS[phase.kind], lw=0, zorder=1, label=label)
+        for facet in phase.facets:
+            if facet.kind != phase.kind:
+                label = facet.kind if facet.kind not in named else None
+                named.add(facet.kind)
+                ax.plot(*np.array(facet.corners, float).T, color=style.PHASE_COLOURS[facet.kind], lw=3, zorder=3, label=label)
+    for name, (x, y) in (places or {}).items():
+        ax.plot(x, y, "o", color=style.INK, ms=5, zorder=4, clip_on=False)
+        ax.annotate(name, (x, y), (6, 4), textcoords="offset points", zorder=4)
+    ax.margins(0)
+    ax.locator_params(nbins=5)
+    ax.grid(visible=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return ax
 
 

@@ -16,6 +16,7 @@ INK, QUIET, GRID = "#1f2430", "#6b7280", "#e5e7eb"
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8e5aa8"
 LIMIT = RED
 VERDICT_COLOURS = {"agrees": BLUE, "misses": RED, "too noisy": ORANGE, "diverged": PURPLE, "vanishes": QUIET}
+PHASE_COLOURS = {"unstable": "#dcdfe4", "trivial": "#f6f3e6", "kernel": ORANGE, "feature learning": BLUE}
 COLUMN = 3.3
 
 RC: dict[Any, Any] = {

@@ -75,6 +75,7 @@ _ALL = (
         "this package; rates of matrix optimizers: arXiv 2512.05620",
         (
             Figure("architectures", "Every architecture by name, under its derived tables", "verification.architectures"),
+            Figure("phases", "Phase diagrams with exact facets", "verification.phases"),
             Figure("optimizers", "Every optimizer that can be run, under its derived table", "verification.optimizers"),
         ),
     ),

@@ -105,7 +105,7 @@ class Chain:
             tuple(
                 Link(
                     link["relation"],
-                    {CONSTANT if name == "size" else name: Fraction(power) for name, power in link["term"].items()},
+                    {{"size": CONSTANT}.get(name, name): Fraction(power) for name, power in link["term"].items()},
                     link["gives"],
                     Fraction(link["exponent"]),
                     {int(i): Fraction(m) for i, m in link["multipliers"].items()},

@@ -146,14 +146,18 @@ class Run:
                 if p.order + q.order > order:
                     continue
                 if over & dims_left & dims_right:
-                    if self.pruning.pattern or not (p.via or q.via):
-                        out += self._contracted(p, q, over)
+                    out += self._contracted(p, q, over)
                 else:
                     out += [self.algebra.sum(r, over) for r in self.algebra.product(p, q)]
         return out
 
     def _contracted(self, p: Piece, q: Piece, over: int) -> list[Piece]:
         empty, order, via = self.algebra.empty, p.order + q.order, p.via or q.via
+        if via and not self.pruning.pattern:  # as if what has changed were not aligned
+            half, axes = self.space.half(over), (p.random | q.random) & ~over
+            name = self.algebra.name(frozenset((("inner", p.word, p.base), ("inner", q.word, q.base))))
+            signs = frozenset({(name, axes)}) if axes else NOTHING
+            return [Piece(p.size + q.size + half[0], p.form + q.form + half[1], empty, 0, signs, order, via)]
         return [Piece(s, f, empty, 0, signs, order, via) for s, f, signs in self.algebra.inner(p, q, over)]
 
     # -- weights

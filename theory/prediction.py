@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -190,8 +190,7 @@ def predict(
         ends = [_run(*start, key, replace(PREDICTION, order=o)) for o in orders]
         runs = [end.exponents() for end in ends]
         unit, incoherent = ends[-1].unit, ends[-1].report.incoherent
-        frozen = replace(PREDICTION, order=2, pattern=False, loss=False)
-        direct = _run(*start, key, frozen).exponents()
+        direct = _direct(start, key, runs[-1])
         now: dict[Observable, Prediction] = {}
         for term in runs[-1]:
             lows = [run[term] for run in runs if term in run]
@@ -205,6 +204,16 @@ def predict(
         _inherit(architecture, now)
         found.append(now)
     return {step: found[_phase(step) - 1] for step in steps}
+
+
+def _direct(start: tuple[Net, Mapping[str, Fraction]], key: int | None, terms: Iterable[Observable]) -> dict[Observable, Fraction]:
+    """Exponents at the first order that has a term, with attention patterns that do not align and a loss derivative that stays."""
+    found: dict[Observable, Fraction] = {}
+    for order in range(2, LAST + 1):
+        if found.keys() >= set(terms):
+            break
+        found = _run(*start, key, replace(PREDICTION, order=order, pattern=False, loss=False)).exponents() | found
+    return found
 
 
 def _phase(step: int) -> int:

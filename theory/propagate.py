@@ -31,8 +31,8 @@ class Pruning:
         cap: pieces kept per tensor; None keeps all.
         ties: of pieces that multiply fewer updates than this, keep those of equal size whose forms differ (for certificates).
         follow: let updates that outgrow the initial input of a norm count in what it divides by.
-        pattern: let inner products of two activations (attention patterns) change. Without, what changes through them is
-            left out: its constants are small, so it wins late over what changes directly.
+        pattern: let inner products of two activations (attention patterns) align as they change. Without, what changes through
+            them counts as if it had random signs: the constants of the aligned part are small, so it wins late.
         loss: with ``response``, let the loss derivative change.
         response: follow what changes to second order as well: entrywise functions, their derivatives, and the loss
             derivative. It never exceeds what is there already, so tables do not need it; the sizes of single terms do.

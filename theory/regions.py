@@ -29,14 +29,19 @@ class Region:
     rows: tuple[Affine, ...]
     inside: Place
 
-    def has(self, place: Place, margin: Fraction = Fraction(0)) -> bool:
-        """Whether a place lies in it, or no farther than a margin outside of each facet."""
-        return all(value(row, place) <= margin for row in self.rows)
+    def has(self, place: Place) -> bool:
+        """Whether a place lies in it."""
+        return within(self.rows, place)
 
 
 def value(row: Affine, place: Place) -> Fraction:
     """An affine form at a place."""
     return row[0] + sum((a * x for a, x in zip(row[1:], place, strict=True) if a), Fraction(0))
+
+
+def within(rows: Iterable[Affine], place: Place) -> bool:
+    """Whether no row is positive at a place."""
+    return all(value(row, place) <= 0 for row in rows)
 
 
 def box(low: Sequence[Fraction], high: Sequence[Fraction]) -> list[Affine]:
@@ -49,7 +54,7 @@ def box(low: Sequence[Fraction], high: Sequence[Fraction]) -> list[Affine]:
 
 
 def explore(bounds: Sequence[Affine], look: Look) -> tuple[list[Region], bool]:
-    """Every region within bounds, from one place inside outward across facets.
+    """Every region within bounds, from some place outward across facets.
 
     Args:
         bounds: rows of a bounded polyhedron.
@@ -61,9 +66,8 @@ def explore(bounds: Sequence[Affine], look: Look) -> tuple[list[Region], bool]:
         are one where their union is convex.
     """
     size, random = len(bounds[0]) - 1, Random(0)
-    _, start = _middle(bounds, size)
     found: list[Region] = []
-    dark = _spread([start], bounds, look, found, random)
+    dark = _spread([_random_place(bounds, size, random)], bounds, look, found, random)
     for _ in range(SAMPLES):  # thin regions that steps across facets have missed
         place = _random_place(bounds, size, random)
         if dark < DARK and not any(region.has(place) for region in found):
@@ -97,8 +101,8 @@ def _region_at(place: Place, bounds: Sequence[Affine], look: Look, random: Rando
         if answer is None:
             return None
         label, rows = answer
-        rows = _needed([*bounds, *rows], size)
-        width, inside = _middle(rows, size)
+        rows = needed([*bounds, *rows], size)
+        width, inside = middle(rows, size)
         if width > 0:
             return Region(label, tuple(rows), inside)
         shifted = tuple(x + Fraction(random.randint(-9, 9), FINEST) for x in place)
@@ -108,19 +112,19 @@ def _region_at(place: Place, bounds: Sequence[Affine], look: Look, random: Rando
 
 def _beyond(region: Region, bounds: Sequence[Affine], size: int) -> Iterator[Place]:
     """Places just across the middle of every facet."""
-    edges = {_primitive(row) for row in bounds}
+    edges = {primitive(row) for row in bounds}
     for row in region.rows:
         if row in edges:
             continue
         others = [r for r in region.rows if r is not row]
-        _, middle = _middle(others, size, equal=row)
+        _, between = middle(others, size, equal=row)
         norm = sum(map(abs, row[1:]))
-        place = tuple((x + STEP * a / norm).limit_denominator(FINEST) for x, a in zip(middle, row[1:], strict=True))
+        place = tuple((x + STEP * a / norm).limit_denominator(FINEST) for x, a in zip(between, row[1:], strict=True))
         if all(value(bound, place) < 0 for bound in bounds):
             yield place
 
 
-def _middle(rows: Sequence[Affine], size: int, equal: Affine | None = None) -> tuple[Fraction, Place]:
+def middle(rows: Sequence[Affine], size: int, equal: Affine | None = None) -> tuple[Fraction, Place]:
     """A place far from all facets (and on one, if given), with its distance in the largest norm."""
     lifted = [(*row, sum(map(abs, row[1:]))) for row in rows]
     if equal is not None:
@@ -131,9 +135,9 @@ def _middle(rows: Sequence[Affine], size: int, equal: Affine | None = None) -> t
     return best.value, tuple(best.point[:size])
 
 
-def _needed(rows: Iterable[Affine], size: int) -> list[Affine]:
+def needed(rows: Iterable[Affine], size: int) -> list[Affine]:
     """The rows that are facets."""
-    kept = list(dict.fromkeys(_primitive(row) for row in rows if any(row[1:])))
+    kept = list(dict.fromkeys(primitive(row) for row in rows if any(row[1:])))
     for row in kept[::-1]:
         rest = [r for r in kept if r is not row]
         if len(rest) > size and _holds(row, rest, size):
@@ -146,7 +150,7 @@ def _holds(row: Affine, rows: Sequence[Affine], size: int) -> bool:
     return best.status == "infeasible" or (best.status == "optimal" and best.value <= 0)
 
 
-def _primitive(row: Sequence[Fraction]) -> Affine:
+def primitive(row: Sequence[Fraction]) -> Affine:
     scale = lcm(*(Fraction(a).denominator for a in row))
     whole = [int(a * scale) for a in row]
     divisor = gcd(*whole)
@@ -182,7 +186,7 @@ def _union(first: Region, second: Region, size: int) -> Region | None:
     opposite = tuple(-a for a in shared)
     rows = [r for r in first.rows if _holds(r, second.rows, size)] + [r for r in second.rows if _holds(r, first.rows, size)]
     whole = all(_holds(r, [*rows, shared], size) for r in first.rows) and all(_holds(r, [*rows, opposite], size) for r in second.rows)
-    return replace(first, rows=tuple(_needed(rows, size))) if whole else None
+    return replace(first, rows=tuple(needed(rows, size))) if whole else None
 
 
 def _random_place(bounds: Sequence[Affine], size: int, random: Random) -> Place:
