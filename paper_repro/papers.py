@@ -76,6 +76,7 @@ _ALL = (
         (
             Figure("architectures", "Every architecture by name, under its derived tables", "verification.architectures"),
             Figure("phases", "Phase diagrams with exact facets", "verification.phases"),
+            Figure("literature", "Statements that contradict each other, decided by networks", "verification.literature"),
             Figure("optimizers", "Every optimizer that can be run, under its derived table", "verification.optimizers"),
         ),
     ),

@@ -101,11 +101,12 @@ class Chain:
     @classmethod
     def from_json(cls, data: Sequence[Mapping[str, Any]]) -> Chain:
         """Read what `as_json` wrote."""
+        names: dict[str, str] = {"size": CONSTANT}
         return cls(
             tuple(
                 Link(
                     link["relation"],
-                    {{"size": CONSTANT}.get(name, name): Fraction(power) for name, power in link["term"].items()},
+                    {names.get(name, name): Fraction(power) for name, power in link["term"].items()},
                     link["gives"],
                     Fraction(link["exponent"]),
                     {int(i): Fraction(m) for i, m in link["multipliers"].items()},
