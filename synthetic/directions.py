@@ -1,7 +1,8 @@
 """Normalised directions of matrix optimizers, on stacks of matrices (..., out, inn).
 
 Running averages are left out but for Lion's: an optimizer's exponents do not depend on them. So LAMB's direction is the sign of
-the present gradient, Shampoo's factors are those of the present gradient, and Muon, Dion and SOAP are one rule: the polar factor.
+the present gradient, that of AdaMuon the sign of its polar factor, Shampoo's factors are those of the present gradient, and Muon,
+Dion and SOAP are one rule: the polar factor.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from ..theory.scales import as_fraction
 
+BLOCK = 16  # side of the blocks of Shampoo
 SKETCH = 64  # columns of a random sketch; a gradient of a finite batch has a smaller rank
 
 
@@ -76,6 +78,23 @@ def _norm(g: Tensor, dim: int) -> Tensor:
     return g / torch.where(size > 0, size, torch.ones_like(size))
 
 
+def factored(g: Tensor) -> Tensor:
+    """Divided by the root of the product of the mean squares of its row and its column (Adafactor, arXiv 1804.04235)."""
+    square = g.square()
+    rows, columns, whole = square.mean(-1, keepdim=True), square.mean(-2, keepdim=True), square.mean((-2, -1), keepdim=True)
+    size = (rows * columns / torch.where(whole > 0, whole, torch.ones_like(whole))).sqrt()
+    return g / torch.where(size > 0, size, torch.ones_like(size))
+
+
+def blocked(g: Tensor, power: float, side: int = BLOCK) -> Tensor:
+    """`spectral` of every block of so many rows and columns."""
+    out, inn = g.shape[-2:]
+    tall, wide = (min(side, n) for n in (out, inn))
+    padded = torch.nn.functional.pad(g, (0, -inn % wide, 0, -out % tall))
+    blocks = padded.unflatten(-1, (-1, wide)).unflatten(-3, (-1, tall)).movedim(-2, -3)
+    return spectral(blocks, power).movedim(-3, -2).flatten(-4, -3).flatten(-2, -1)[..., :out, :inn]
+
+
 @dataclass(frozen=True)
 class Rule:
     """How a direction is made of a gradient, as data.
@@ -114,6 +133,11 @@ RULES = {
     "muon-rms": Rule(_shaped(0.0, 0.0, 0.5)),
     "muon-keller-jordan": Rule(_shaped(0.0, -0.5, 0.5)),
     "muon-matched": Rule(lambda g: unit_rms(spectral(g))),
+    "adamuon": Rule(lambda g: spectral(g).sign()),
+    "blocked-shampoo": Rule(lambda g: blocked(g, 0.0)),
+    "adafactor": Rule(factored, relative=True),
+    "adafactor-unscaled": Rule(factored),
+    "learned": Rule(lambda g: torch.tanh(unit_rms(g))),  # any bounded function of the entries in units of their size
     "row-normalised": Rule(lambda g: _norm(g, -1)),
     "column-normalised": Rule(lambda g: _norm(g, -2)),
     "swan": Rule(lambda g: unit_rms(spectral(_norm(g, -1)))),

@@ -13,6 +13,7 @@ from ..theory.optimizers import find_optimizer
 from .directions import RULES, Rule, find_rule, rms
 
 Group = Mapping[str, Any]
+TINY = 1e-38  # an entry without a gradient stays
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
@@ -153,6 +154,32 @@ class Adam:
         )  # fmt: skip
 
 
+class Adagrad:
+    """``w <- w - lr lambda w - lr g / (sqrt(sum of g^2) + eps)`` (Duchi, Hazan and Singer, JMLR 12, 2011).
+
+    Args:
+        groups: as `build` returns them.
+        rates: one factor per replica on every ``lr``.
+    """
+
+    def __init__(self, groups: Sequence[Group], rates: Sequence[float] | Float[Tensor, " replica"] | None = None):
+        self._stacked = _Stacked(groups, rates)
+        self._sum = [torch.zeros_like(p) for p in self._stacked.parameters]
+
+    @torch.no_grad()
+    def step(self, gradients: Tensors, factor: float = 1.0) -> None:
+        """Update all parameters in place; ``factor`` is the value of the schedule."""
+        torch._foreach_addcmul_(self._sum, gradients, gradients)
+        sizes = torch._foreach_sqrt(self._sum)
+        torch._foreach_add_(sizes, [max(eps, TINY) for eps in self._stacked.epsilons])
+        self._stacked.decay(factor)
+        self._stacked.subtract(torch._foreach_div(gradients, sizes), factor)
+
+    def freeze(self, replicas: Bool[Tensor, " replica"]) -> None:
+        """Set parameters, state and rates of these replicas to zero: they have diverged, the others go on."""
+        self._stacked.freeze(replicas, self._sum)
+
+
 class Directed:
     """``w <- w - lr lambda w - lr direction(g)`` by a `Rule` on every matrix; vectors are matrices of one column.
 
@@ -205,8 +232,8 @@ def _matrices(tensor: Tensor, split: tuple[int, int]) -> Tensor:
     return tensor.view(*shape[:batch], shape[batch : batch + out].numel(), shape[batch + out :].numel())
 
 
-Update = SGD | Adam | Directed
-EXECUTED = ("sgd", "momentum", "nesterov", "adam", "adamw", "adamw-independent", "rmsprop", *RULES, "shampoo")
+Update = SGD | Adam | Adagrad | Directed
+EXECUTED = ("sgd", "momentum", "nesterov", "adam", "adamw", "adamw-independent", "rmsprop", "adagrad", *RULES, "shampoo")
 
 
 def make_update(
@@ -228,6 +255,8 @@ def make_update(
         return Adam(groups, rates, betas=betas, coupled=find_optimizer(name).decay == "coupled")
     if name == "rmsprop":  # with Adam's correction of the bias, so that its first update is of order one
         return Adam(groups, rates, betas=(0.0, betas[1]))
+    if name == "adagrad":
+        return Adagrad(groups, rates)
     rule = find_rule(name)
     if rule is not None:
         return Directed(groups, rule, rates)

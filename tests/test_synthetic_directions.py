@@ -6,7 +6,7 @@ import pytest
 import torch
 from widelimit.paper_repro.check import Settings, expect, run_check
 from widelimit.synthetic import make_update
-from widelimit.synthetic.directions import RULES, find_rule, rms, singular, spectral
+from widelimit.synthetic.directions import BLOCK, RULES, blocked, factored, find_rule, rms, singular, spectral
 from widelimit.synthetic.optimizers import EXECUTED
 from widelimit.theory.derivation import derive
 from widelimit.theory.optimizers import find_optimizer
@@ -109,6 +109,36 @@ def test_nesterov_and_independent_decay_are_as_in_torch():
     before = p.detach().clone()
     make_update("adamw-independent", groups).step([torch.zeros(1, 4, 5, dtype=torch.float64)])
     assert torch.allclose(p.detach(), before * 0.99)
+
+
+def test_adagrad_is_as_in_torch():
+    p, groups = parameter((1, 4, 5), (1, 1))
+    q = torch.nn.Parameter(p.detach()[0].clone())
+    mine, theirs = make_update("adagrad", groups), torch.optim.Adagrad([q], lr=0.1, eps=1e-8)
+    for seed in range(4):
+        g = torch.randn(1, 4, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        mine.step([g])
+        q.grad = g[0]
+        theirs.step()
+    assert torch.allclose(p[0], q)
+
+
+def test_factored_second_moments():
+    """A gradient of rank one is a matrix of signs, as for Adam."""
+    left, right = (torch.randn(n, generator=torch.Generator().manual_seed(n), dtype=torch.float64) for n in (6, 7))
+    g = torch.outer(left, right)
+    assert torch.allclose(factored(g), g.sign())
+    assert not factored(torch.zeros(2, 3)).any()
+
+
+@pytest.mark.parametrize("shape", [(BLOCK, BLOCK), (40, 24), (3, 50), (1, 5)])
+def test_blocks_are_polar_factors_of_their_own(shape: tuple[int, int]):
+    g = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = blocked(g, 0.0)
+    for i in range(0, shape[0], BLOCK):
+        for j in range(0, shape[1], BLOCK):
+            block = (..., slice(i, i + BLOCK), slice(j, j + BLOCK))
+            assert torch.allclose(found[block], spectral(g[block]))
 
 
 def test_every_executed_optimizer_has_a_table():

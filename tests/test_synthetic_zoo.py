@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from widelimit.paper_repro.check import check
+from widelimit.paper_repro.targets import load_architecture
 from widelimit.synthetic.tracing import trace
 from widelimit.synthetic.zoo import MODULES, find_factory
 from widelimit.theory.derivation import derive
-from widelimit.theory.scales import Powers
+from widelimit.theory.scales import Powers, Regime
 from widelimit.theory.table import ExponentTable
 
 N = Powers(n=1)
@@ -19,7 +20,7 @@ ROOT, FACTOR = (N ** "-1/4", N ** "-1/2"), (N ** "-1/4", N ** "-1/4")  # fan-in 
 
 @cache
 def table(name: str, optimizer: str = "adam") -> ExponentTable:
-    return derive(trace(find_factory(name), {"n": 64}, name=name), optimizer)
+    return derive(load_architecture(name), optimizer)
 
 
 # initialisation and rate by the last parts of a parameter's name; matrices that are not named are hidden, vectors like inputs
@@ -34,6 +35,7 @@ ROWS: Mapping[str, Mapping[str, tuple[Powers, Powers]]] = {
     "mixer": {
         "embed.weight": INPUT, "tokens.0.weight": INPUT, "tokens.2.weight": INPUT, "readout.weight": READOUT,
     },
+    "sparse": {"embed.weight": INPUT, "readout.weight": READOUT},
     "monarch": {"embed.weight": INPUT, "first": ROOT, "second": ROOT, "readout.weight": READOUT},
     "btt": {"embed.weight": INPUT, "first": ROOT, "second": ROOT, "readout.weight": READOUT},
     # the gradient of a factor is a sum over n^1/2 places of random sign, by which Adam divides
@@ -75,8 +77,21 @@ def test_adapters_learn_as_lora_plus_says(starts: str, rank: Callable[[int], int
     assert found.row("one.B.weight").learning_rate / found.row("one.A.weight").learning_rate == power
 
 
+def test_density_of_a_sparse_weight():
+    """2405.15743: with density 1/s the initial variance is s/n and Adam's rate s/n, at any rate at which s follows n, up to s = n."""
+    architecture = load_architecture("sparse")
+    found = derive(architecture, "adam", regime=Regime(n=1, s="1/2"), closed_form=True)
+    assert found.per_axis is not None
+    row = found.per_axis.row("one.weight")
+    assert (row.init_std, row.learning_rate) == (Powers(n="-1/2", s="1/2"), Powers(n=-1, s=1))
+    edge = derive(architecture, "adam", regime=Regime(n=1, s=1), closed_form=True)
+    assert edge.verdict == "unique" and edge.per_axis is None
+    assert edge.row("one.weight").learning_rate == Powers()
+    assert not missed("sparse", "adam", (64, 128, 256), steps=3)
+
+
 def missed(name: str, optimizer: str, sizes: tuple[int, ...], **options: Any) -> list[str]:
-    architecture = trace(find_factory(name), {"n": 64}, name=name)
+    architecture = load_architecture(name)
     rows = check(architecture, table(name, optimizer), sizes=sizes, factory=find_factory(name), **options)
     assert (rows["verdict"] == "agrees").mean() > 0.4
     return rows.loc[rows["verdict"] == "misses", "term"].tolist()

@@ -165,7 +165,7 @@ class _Cone:
             return
         level = [tuple(-a for a in goal_row)] if any(goal_row[1:]) else []
         for j, name in enumerate(self.solver.space.unknowns, 1):
-            if name.startswith("norm:"):
+            if name.startswith("norm:") or name in self.loose:
                 continue
             form = reduced.pivots.get(j, {j: Fraction(1)})
             row = tuple(form.get(k, ZERO) if k else ZERO for k in (0, *free))

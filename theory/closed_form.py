@@ -27,7 +27,10 @@ def find_closed_form(table: ExponentTable, regime: Regime, derive_at: Callable[[
     if table.verdict != "unique":
         return None
     for step in STEPS:
-        near = {axis: derive_at(Regime({**regime, axis: regime[axis] + step})) for axis in regime.grown}
+        try:
+            near = {axis: derive_at(Regime({**regime, axis: regime[axis] + step})) for axis in regime.grown}
+        except ValueError:  # a dimension shrinks there: this regime is on the edge of what is possible
+            continue
         if all(other.verdict == "unique" for other in near.values()) and (found := _assemble(table, regime, near, step)):
             return found
     return None

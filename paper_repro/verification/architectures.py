@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 
 from ...synthetic.store import Store
-from ...synthetic.tracing import trace
 from ...synthetic.zoo import MODULES, digest, find_factory
 from ...theory.architecture import Architecture
 from ...theory.derivation import derive
@@ -24,9 +23,10 @@ from ..claims import Claim, Control
 from ..papers import Progress
 from ..results import Result
 from ..slope_claims import largest_excess, slope_claim, summary
+from ..targets import load_architecture
 from .slope_panels import draw
 
-FIGURE, BASE = "verification/architectures", 64
+FIGURE = "verification/architectures"
 GRAPHS = {"mlp": mlp(activation="gelu"), "resmlp": resmlp(activation="gelu"), "gpt": gpt(vocab=16), "llama": llama(vocab=16)}
 OPTIMIZERS = ("sgd", "adam")
 
@@ -39,7 +39,7 @@ class Preset:
 
 
 SQUARES = ("kronecker", "monarch", "btt")  # n has a whole root
-SEEDS = {"mlp": 16, "resmlp": 16, "lora": 16, "moe": 12, "uvit": 4, "pixart": 4} | dict.fromkeys(SQUARES, 12)  # by their cost; others 8
+SEEDS = {"mlp": 16, "resmlp": 16, "lora": 16, "moe": 12, "sparse": 12, "uvit": 4, "pixart": 4} | dict.fromkeys(SQUARES, 12)  # else 8
 BENT = ("gpt",)  # constants of both signs bend a slope over the smallest sizes by more than a tenth
 
 
@@ -91,10 +91,7 @@ def _checks(name: str, settings: Settings, store: Store, progress: Progress) -> 
 
 
 def _architecture(name: str) -> tuple[Architecture, Callable[..., Any] | None]:
-    if name in GRAPHS:
-        return GRAPHS[name], None
-    factory = find_factory(name)
-    return trace(factory, {"n": BASE}, name=name), factory
+    return (GRAPHS[name], None) if name in GRAPHS else (load_architecture(name), find_factory(name))
 
 
 def _claim(name: str, rows: pd.DataFrame, standard: pd.DataFrame) -> Claim:

@@ -104,7 +104,8 @@ QUESTIONS = (
     ),
     Question(
         "SP with rates 1/n, Adam", "standard parameterisation with learning rate 1/n is in the kernel regime, as with SGD: the hidden "
-        "layer changes by n^-1/2", "Tensor Programs IV (2011.14522) read for Adam, against IVb (2308.01814), Remark 2.2.7", -HALF, ZERO, MLP,
+        "layer changes by n^-1/2", "Tensor Programs IV (2011.14522) read for Adam, against IVb (2308.01814), Remark 2.2.7", -HALF, ZERO,
+        MLP,
         _standard("adam", W1="-1", W2="-1", W3="-1"), (HIDDEN, "dW x0"),
     ),
     Question(

@@ -13,7 +13,7 @@ _HOMES = {
     "convolutions": ("convnet", "mixer"),
     "diffusion": ("dit", "uvit", "pixart", "mmdit"),
     "experts": ("moe",),
-    "structured": ("kronecker", "monarch", "btt"),
+    "structured": ("sparse", "kronecker", "monarch", "btt"),
 }
 MODULES = {name: home for home, names in _HOMES.items() for name in names}
 

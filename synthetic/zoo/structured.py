@@ -1,4 +1,4 @@
-"""Layers whose weight is a structured matrix: Kronecker, Monarch (2204.00595), block tensor train (2406.06248)."""
+"""Layers whose weight is a structured matrix: sparse, Kronecker, Monarch (2204.00595), block tensor train (2406.06248)."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ class BlockTensorTrain(nn.Module):
         return torch.einsum("ilkr,tkir->til", self.second, x).flatten(1)
 
 
+class BlockSparse(nn.Module):
+    """A matrix with a share 1/s of its entries: s blocks on the diagonal."""
+
+    def __init__(self, n: int, s: int):
+        super().__init__()
+        self.blocks, side = s, n // s
+        self.weight = nn.Parameter(torch.randn(s, side, side) / side**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("kij,tkj->tki", self.weight, x.unflatten(-1, (self.blocks, -1))).flatten(1)
+
+
 class Structured(nn.Module):
     """A perceptron with two structured hidden layers."""
 
@@ -57,6 +69,11 @@ class Structured(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.readout(torch.tanh(self.two(torch.tanh(self.one(torch.tanh(self.embed(x)))))))
+
+
+def sparse(*, n: int, s: int) -> tuple[nn.Module, Tensor]:
+    """A perceptron with a sparse hidden weight of density 1/s, then a dense one."""
+    return Structured(n, BlockSparse(n, s), nn.Linear(n, n)), torch.randn(4, 8)
 
 
 def kronecker(*, n: int) -> tuple[nn.Module, Tensor]:
