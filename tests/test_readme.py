@@ -29,12 +29,22 @@ def test_a_module_of_ones_own():
     from widelimit.theory.printing import as_text
 
     factory, lines = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[1:3]
-    shown = re.findall(r"```text\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[1]
+    shown = re.findall(r"```text\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[3]
     scope: dict[str, object] = {}
     exec(factory + lines, scope)
     derived = as_text(derive(trace(scope["build"], {"n": 64}), "adamw"))  # type: ignore[arg-type]
     assert all(line in derived for line in shown.splitlines() if line != "...")
     assert {g["lr"] for g in scope["optimizer"].param_groups} == {1e-3, 1e-3 / 4}  # type: ignore[attr-defined]
+
+
+def test_chains_and_pieces_are_as_shown():
+    from widelimit.theory import derive, find_architecture
+    from widelimit.theory.printing import as_text
+
+    chain, piece = re.findall(r"```text\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[1:3]
+    mlp = find_architecture("mlp")
+    assert set(chain.splitlines()) <= set(as_text(derive(mlp, "adam"), explain=True).splitlines())
+    assert set(piece.splitlines()) <= set(as_text(derive(mlp, "adam", alignment="symbolic")).splitlines())
 
 
 def test_the_table_is_the_one_derived():

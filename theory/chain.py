@@ -106,7 +106,7 @@ class Chain:
             tuple(
                 Link(
                     link["relation"],
-                    {names.get(name, name): Fraction(power) for name, power in link["term"].items()},
+                    {str(names.get(name, name)): Fraction(power) for name, power in link["term"].items()},
                     link["gives"],
                     Fraction(link["exponent"]),
                     {int(i): Fraction(m) for i, m in link["multipliers"].items()},
