@@ -151,6 +151,7 @@ def _holds(row: Affine, rows: Sequence[Affine], size: int) -> bool:
 
 
 def primitive(row: Sequence[Fraction]) -> Affine:
+    """The multiple of a row by a positive factor that has whole entries without a common divisor."""
     scale = lcm(*(Fraction(a).denominator for a in row))
     whole = [int(a * scale) for a in row]
     divisor = gcd(*whole)
