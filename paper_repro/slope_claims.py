@@ -46,7 +46,9 @@ def slope_claim(identity: str, name: str, rows: pd.DataFrame, control: Control, 
         f"{len(judged) - crossovers} slopes, the farthest {distances(judged).max():.3f} away, and {crossovers} crossovers that lie between "
         f"two exponents ({noisy} more are too noisy to tell: two standard errors exceed {TOLERANCE}); largest distance beyond the errors"
     )
-    reason = "a correction by the factor 1 + 3 n^-1/2 bends the slope over widths from 64 to 512 by 0.09, from 64 to 256 by 0.11"
+    reason = (
+        "a correction by the factor 1 + 3 n^-1/2 bends the slope over widths from 64 to 512 by 0.09, with 5/2 in place of 3 from 64 to 256"
+    )
     excess = largest_excess(rows, together=together)
     return Claim(identity, text, "widelimit.theory.prediction", "prediction", TOLERANCE, 0.0, reason, control, excess, relation="<=")
 

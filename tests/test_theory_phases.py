@@ -1,7 +1,6 @@
 """Phase diagrams: polyhedra of tables with one kind of limit, against the theorems of Tensor Programs IV and IVb."""
 
 from fractions import Fraction
-from itertools import pairwise
 
 import pytest
 from widelimit.paper_repro.verification.phases import HIGH, LOW, PUBLISHED, disagreements, family, theorem
@@ -43,6 +42,5 @@ def test_one_parameter():
     phases = sorted(phase_diagram(Family(network, derive(network, "adam"), {"x": rates}), (-1,), (1,)), key=lambda phase: phase.corners)
     assert [phase.kind for phase in phases] == ["unstable", "trivial"]
     assert [sorted(phase.corners) for phase in phases] == [[(-1,), (0,)], [(0,), (1,)]]
-    assert all(first.corners != second.corners for first, second in pairwise(phases))
     (facet,) = phases[1].facets
     assert facet.kind == "feature learning"

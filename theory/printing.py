@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .chain import GLOSSARY
 from .scales import Powers
 from .table import ExponentTable, Row
 
-if TYPE_CHECKING:
-    from .symbolic import Case
-
-ELSEWHERE = ("elsewhere",)
 NUMBER = re.compile(r"(?<![\w\[])\d+(?![\w\]])")  # a whole part of a dotted name
 HEAD = {
     "multiplier": "multiplier",
@@ -68,18 +64,12 @@ def as_text(table: ExponentTable, *, explain: bool = False) -> str:
     if table.per_axis:
         lines += ["", "around this regime, in powers of each axis:", "", *_body(table.per_axis)]
     for case in table.cases:
-        lines += ["", _where(case), *(["", *_body(case.table)] if case.table else [])]
+        lines += ["", case.where, *(["", *_body(case.table)] if case.table else [])]
     if explain:
         lines += ["", *(f"{row.weight}: {row.reason}" for row in table.rows)]
         lines += [f"{o.name}: {o.reason}" for o in table.operations]
         lines += [line for chain in table.chains for line in ("", GLOSSARY, "", *map(str, chain.links))]
     return "\n".join(lines)
-
-
-def _where(case: Case) -> str:
-    """Where a piece of a table holds, and its verdict if there is none."""
-    where = case.conditions[0] if case.conditions == ELSEWHERE else f"where {' and '.join(case.conditions) or 'all is open'}"
-    return f"{where}:" if case.table else f"{where}: {case.verdict}"
 
 
 def _body(table: ExponentTable) -> list[str]:
@@ -134,7 +124,7 @@ def as_markdown(table: ExponentTable, *, explain: bool = False) -> str:
     if table.per_axis:
         lines += ["", "Around this regime, in powers of each axis:", "", *_piped(table.per_axis)]
     for case in table.cases:
-        lines += ["", _where(case), *(["", *_piped(case.table)] if case.table else [])]
+        lines += ["", case.where, *(["", *_piped(case.table)] if case.table else [])]
     if explain:
         lines += ["", *(f"- `{row.weight}`: {row.reason}" for row in table.rows)]
         lines += [line for chain in table.chains for line in ("", GLOSSARY, "", *(f"1. {link}" for link in chain.links))]
@@ -179,7 +169,7 @@ def as_latex(table: ExponentTable, printer: Any = None, *, explain: bool = False
     if table.per_axis:
         lines += ["", "% around this regime, in powers of each axis", as_latex(table.per_axis, printer)]
     for case in table.cases:
-        lines += ["", f"% {_where(case)}", *([as_latex(case.table, printer)] if case.table else [])]
+        lines += ["", f"% {case.where}", *([as_latex(case.table, printer)] if case.table else [])]
     if explain:
         lines += [f"% {row.weight}: {row.reason}" for row in table.rows]
         lines += [f"% {line}" for chain in table.chains for line in (GLOSSARY, *chain.links)]

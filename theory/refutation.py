@@ -106,6 +106,14 @@ def _leaves(proof: Proof) -> Iterator[Leaf]:
         yield from _leaves(below)
 
 
+def branches(proof: Proof) -> Iterator[Branch]:
+    """All branches of a proof."""
+    if isinstance(proof, Branch):
+        yield proof
+        for _, below in proof.cases:
+            yield from branches(below)
+
+
 def entries(proof: Proof) -> Iterator[Entry]:
     """All rows that a proof uses."""
     if not isinstance(proof, Branch):

@@ -100,6 +100,7 @@ class Powers(Mapping[str, Fraction]):
 
     def __call__(self, sizes: Mapping[str, float]) -> float:
         """The value of the monomial at concrete sizes."""
+        self._need_numbers()
         value = 1.0
         for axis, power in self._powers.items():
             value *= float(sizes[axis]) ** float(power)
@@ -107,6 +108,7 @@ class Powers(Mapping[str, Fraction]):
 
     def at(self, regime: Mapping[str, Fraction]) -> Fraction:
         """The exponent of the monomial in the regime's common scale."""
+        self._need_numbers()
         return sum((power * regime[axis] for axis, power in self._powers.items()), Fraction(0))
 
     def __str__(self) -> str:
@@ -120,6 +122,10 @@ class Powers(Mapping[str, Fraction]):
             terms.setdefault(axis, []).append((power, symbol))
         texts = {axis: affine_text(found) for axis, found in terms.items()}
         return {axis: f"({text})" if len(terms[axis]) > 1 else text for axis, text in texts.items()}
+
+    def _need_numbers(self) -> None:
+        if any("^" in axis for axis in self._powers):
+            raise ValueError(f"the power {self} has a symbol in its exponent; give it a number (`Case.at`)")
 
     def with_symbols(self, values: Mapping[str, Rational]) -> Powers:
         """Numbers in place of symbols."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .chaining import find_chain
-from .refutation import Certificate, Leaf, mix
-from .regions import Affine, Place, Region, box, explore
+from .refutation import Certificate, Leaf, branches, mix
+from .regions import Affine, Place, Region, box, explore, primitive
 from .scales import Powers, Rational, affine_text
 from .table import COLUMNS, ExponentTable
 from .table import Row as TableRow
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LOW, HIGH = Fraction(1, 2), Fraction(1)
 SLACK = Fraction(2)  # terms that far below the largest may be the largest elsewhere
+ELSEWHERE = ("elsewhere",)
 Solved = tuple["Solver", "Solution"]
 Sizes = dict[str, tuple[Fraction, Fraction]]
 Write = Callable[[Mapping[str, Fraction], Sizes], ExponentTable]
@@ -53,6 +54,12 @@ class Case:
         rows = tuple(_numbers(row, values) for row in self.table.rows)
         operations = tuple(replace(o, multiplier=o.multiplier.with_symbols(values)) for o in self.table.operations)
         return replace(self.table, rows=rows, operations=operations)
+
+    @property
+    def where(self) -> str:
+        """Where it holds, and its verdict if there is no table, for people."""
+        where = self.conditions[0] if self.conditions == ELSEWHERE else f"where {' and '.join(self.conditions) or 'all is open'}"
+        return f"{where}:" if self.table else f"{where}: {self.verdict}"
 
     def as_json(self) -> dict[str, Any]:
         """Conditions as text; rows as in a table, keyed by axis, and by ``n^alpha`` for symbols."""
@@ -96,11 +103,14 @@ def find_cases(symbols: Sequence[str], solve: Callable[[Mapping[str, Fraction]],
     for region in sorted(found, key=lambda region: region.label is None):
         table = region.label if isinstance(region.label, ExponentTable) else None
         cases.append(Case(_conditions(region, bounds, symbols), table.verdict if table else "infeasible", table))
-    return (*cases, Case(("elsewhere",), "not decided")) if dark else tuple(cases)
+    return (*cases, Case(ELSEWHERE, "not decided")) if dark else tuple(cases)
 
 
 def _refuted(solver: Solver, certificate: Certificate, symbols: Sequence[str]) -> list[Affine]:
-    """Where a refutation holds as well: every leaf still adds up to something positive without the numbers of the symbols."""
+    """Where a refutation holds as well, among the terms that it knows.
+
+    Without the numbers of the symbols every leaf still has to add up to something positive.
+    """
     at = [1 + solver.space.index[f"align:{name}"] for name in symbols]
 
     def opened(leaf: Leaf) -> Affine:
@@ -108,7 +118,12 @@ def _refuted(solver: Solver, certificate: Certificate, symbols: Sequence[str]) -
         total = mix(free) if free else [Fraction(0)] * (1 + solver.size)
         return (-Fraction(total[0]) / solver.space.constant_unit, *(-Fraction(total[j]) for j in at))
 
-    return [opened(leaf) for leaf in certificate.leaves]
+    rows = [opened(leaf) for leaf in certificate.leaves]
+    for branch in branches(certificate.proof):  # terms left out because larger ones take their place have to stay smaller
+        for term, larger, leaf in branch.dominated:
+            rest, bound = (opened((("", row, Fraction(-1)),)) for row in (term, larger))
+            rows.append(tuple(a - b + c for a, b, c in zip(rest, bound, opened(leaf), strict=True)))
+    return rows
 
 
 def _table(forms: Mapping[str, Affine], sizes: Mapping[str, tuple[Affine, Affine]], symbols: Sequence[str], write: Write) -> ExponentTable:
@@ -191,13 +206,9 @@ def _affine(solver: Solver, form: int, forms: Mapping[str, Affine]) -> Affine:
 
 def _conditions(region: Region, bounds: Sequence[Affine], symbols: Sequence[str]) -> tuple[str, ...]:
     """Its facets as inequalities between sums of symbols, without those of the bounds."""
-    texts = []
-    for constant, *slopes in (row for row in region.rows if tuple(row) not in _whole(bounds)):
+    texts, frame = [], {primitive(row) for row in bounds}
+    for constant, *slopes in (row for row in region.rows if row not in frame):
         terms = [*((a, name) for a, name in zip(slopes, symbols, strict=True) if a), *([(constant, "")] if constant else [])]
         left, right = [(a, s) for a, s in terms if a > 0], [(-a, s) for a, s in terms if a < 0]
         texts.append(f"{affine_text(left)} <= {affine_text(right)}")
     return tuple(texts)
-
-
-def _whole(bounds: Sequence[Affine]) -> set[Affine]:
-    return {tuple(a * lcm(*(b.denominator for b in row)) for a in row) for row in bounds}
