@@ -56,6 +56,12 @@ def test_what_vanishes_or_diverges_is_named():
     assert verdict(zero, None)["verdict"] == "vanishes"
     assert verdict(zero, 0)["verdict"] == "misses"
     assert verdict(infinite, 0)["verdict"] == "diverged"
+    seen = term("w", "u", lambda n: 1.0)
+    for value, found in ((None, "too noisy"), (math.nan, "diverged")):  # too small to be felt in one network; not a number there
+        part = term("w", "t", lambda n: 1.0)
+        part = part.iloc[1:] if value is None else part.assign(value=[value, *part["value"][1:]])
+        rows = compare_slopes(pd.concat([seen, part]), axis="n", predicted={("w", "t"): 0, ("w", "u"): 0})
+        assert rows.set_index("term")["verdict"].to_dict() == {"u": "agrees", "t": found}
     rows = compare_slopes(pd.concat([zero, infinite.assign(term="u")]), axis="n", predicted={("w", "t"): None, ("w", "u"): 0})
     assert misses(rows)["term"].tolist() == ["u"]
 

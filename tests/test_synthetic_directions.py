@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from widelimit.paper_repro.check import Settings, expect, run_check
@@ -95,32 +97,30 @@ def test_a_sphere_keeps_the_norm_and_relative_updates_follow_the_parameter():
     assert torch.allclose(rms(before - p.detach()), 0.1 * rms(before))
 
 
-def test_nesterov_and_independent_decay_are_as_in_torch():
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("nesterov", lambda q: torch.optim.SGD([q], lr=0.1, momentum=0.9, nesterov=True)),
+        ("adagrad", lambda q: torch.optim.Adagrad([q], lr=0.1, eps=1e-8)),
+    ],
+)
+def test_steps_are_as_in_torch(name: str, make: Callable[[torch.nn.Parameter], torch.optim.Optimizer]):
     p, groups = parameter((1, 4, 5), (1, 1))
     q = torch.nn.Parameter(p.detach()[0].clone())
-    mine, theirs = make_update("nesterov", groups), torch.optim.SGD([q], lr=0.1, momentum=0.9, nesterov=True)
+    mine, theirs = make_update(name, groups), make(q)
     for seed in range(4):
         g = torch.randn(1, 4, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         mine.step([g])
         q.grad = g[0]
         theirs.step()
     assert torch.allclose(p[0], q)
+
+
+def test_independent_decay():
     p, groups = parameter((1, 4, 5), (1, 1), decay=0.01)
     before = p.detach().clone()
     make_update("adamw-independent", groups).step([torch.zeros(1, 4, 5, dtype=torch.float64)])
     assert torch.allclose(p.detach(), before * 0.99)
-
-
-def test_adagrad_is_as_in_torch():
-    p, groups = parameter((1, 4, 5), (1, 1))
-    q = torch.nn.Parameter(p.detach()[0].clone())
-    mine, theirs = make_update("adagrad", groups), torch.optim.Adagrad([q], lr=0.1, eps=1e-8)
-    for seed in range(4):
-        g = torch.randn(1, 4, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        mine.step([g])
-        q.grad = g[0]
-        theirs.step()
-    assert torch.allclose(p[0], q)
 
 
 def test_factored_second_moments():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from widelimit.paper_repro.check import check
+from widelimit.paper_repro.conditions import Conditions
 from widelimit.paper_repro.targets import load_architecture
 from widelimit.synthetic.tracing import trace
 from widelimit.synthetic.zoo import MODULES, find_factory
@@ -101,6 +102,13 @@ def test_token_mixing_weights_with_sgd():
     """Their gradient is a sum over all channels, coherent once the readout has learned."""
     assert table("mixer", "sgd").row("tokens.0.weight").learning_rate == Powers()
     assert not missed("mixer", "sgd", (64, 128, 256, 512), steps=3)
+
+
+def test_rates_behind_zeros_are_balanced_among_their_own():
+    """What starts to change a step later changes by a power more of the tiny rate; that is no reason to lower the others' rates."""
+    architecture = load_architecture("dit")
+    conditions = Conditions.of(architecture, table("dit", "sgd"), "n", (64, 128), find_factory("dit"))
+    assert min(conditions.balanced(64).rates.values()) > 0.01
 
 
 def test_a_diffusion_transformer_that_starts_at_zero():

@@ -111,6 +111,8 @@ def test_cases_of_everett():
     """Without alignment of changes with the initial readout the rates follow the larger of alpha and u."""
     low, high = derive(mlp(), "adam", alignment="alpha:1/2:u").cases
     assert {low.conditions, high.conditions} == {("alpha <= u",), ("u <= alpha",)}
+    with pytest.raises(ValueError, match=r"n\^-\w+ has a symbol in its exponent"):
+        high.table.row("W2").learning_rate.at({"n": Fraction(1)})
     for case in (low, high):
         larger = case.conditions[0].split()[-1]
         assert case.table is not None
