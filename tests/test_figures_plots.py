@@ -4,14 +4,16 @@ import hashlib
 import math
 import subprocess
 import sys
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from widelimit.figures.compare import compare_slopes
-from widelimit.figures.plots import plot_curves, plot_drift, plot_power_law, plot_slopes, plot_terms
-from widelimit.figures.style import LIMIT, VERDICT_COLOURS, colours, letter, panels, save, size_label, styled
+from widelimit.figures.plots import plot_curves, plot_drift, plot_phases, plot_power_law, plot_slopes, plot_terms
+from widelimit.figures.style import LIMIT, PHASE_COLOURS, VERDICT_COLOURS, colours, letter, panels, save, size_label, styled
 
 SIZES, RATES = (64, 128, 256), 2.0 ** np.arange(-6, 3)
 
@@ -84,6 +86,19 @@ def test_slopes_are_coloured_by_verdict():
     drawn = {to_hex(line.get_color()): line.get_ydata() for line in ax.get_lines() if line.get_marker() not in ("None", "|", "_")}
     assert sorted(drawn[VERDICT_COLOURS["agrees"]]) == pytest.approx([-0.5, 0.0], abs=1e-12)
     assert drawn[VERDICT_COLOURS["misses"]] == pytest.approx([0.3])
+
+
+def test_phases_are_areas_and_facets_of_their_own_kind_are_lines():
+    facet, plain = (SimpleNamespace(kind=kind, corners=((0, 0), (0, 1))) for kind in ("kernel", "trivial"))
+    stable = SimpleNamespace(kind="trivial", corners=((0, 0), (1, 1), (1, 0), (0, 1)), facets=(facet, plain))
+    rest = SimpleNamespace(kind="unstable", corners=((0, 0), (-1, 1), (-1, 0), (0, 1)), facets=())
+    ax = plot_phases([stable, rest], one_axes(), places={"here": (0.5, 0.5)})
+    assert [to_hex(area.get_facecolor()) for area in ax.patches] == [PHASE_COLOURS["unstable"], PHASE_COLOURS["trivial"]]
+    corners = ax.patches[1].get_xy()[:4]  # in order around the area
+    assert all(abs(np.subtract(a, b)).sum() == 1 for a, b in pairwise(corners.tolist()))
+    line, place = ax.get_lines()
+    assert to_hex(line.get_color()) == PHASE_COLOURS["kernel"].lower()
+    assert (place.get_xdata()[0], place.get_ydata()[0]) == (0.5, 0.5)
 
 
 def test_small_multiples_have_a_panel_per_weight():
