@@ -1,5 +1,7 @@
 """Tables applied to modules: groups and initial values at concrete sizes, and the module's own terms in training."""
 
+from fractions import Fraction
+
 import modules
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from widelimit.synthetic.applying import Sizes, initialise, labels, missing_mult
 from widelimit.synthetic.tracing import trace
 from widelimit.synthetic.watching import Watch
 from widelimit.theory.derivation import derive
+from widelimit.theory.scales import Powers
 
 BASE = {"n": 64}
 WIDE = Sizes({"n": 256}, BASE)
@@ -60,6 +63,28 @@ def test_groups_agree_with_the_mup_package(optimizer: str):
     for name, parameter in module.named_parameters():
         rate = next(g["lr"] for g in theirs.param_groups if any(parameter is p for p in g["params"]))
         assert ours[name]["lr"] == pytest.approx(rate), name
+
+
+def test_groups_agree_with_the_unit_scaling_package():
+    """u-muP: initial values and rates of Linear and LinearReadout; its embedding alone departs from muP (mup_tables, section 5)."""
+    uu = pytest.importorskip("unit_scaling", reason="extra `zoo`")
+
+    def theirs(n: int) -> nn.Module:
+        return nn.Sequential(uu.Linear(20, n, bias=True), nn.ReLU(), uu.Linear(n, n, bias=True), nn.ReLU(), uu.LinearReadout(n, 10, bias=True))
+
+    def rates(module: nn.Module) -> list[float]:
+        return [group["lr"] for group in uu.optim.Adam(module.parameters(), lr=1.0).param_groups]
+
+    found = table("adam", "unit-init")
+    ours = by_name(parameter_groups(modules.perceptron(n=256)[0], found, WIDE, lr=1.0))
+    base, wide = rates(theirs(64)), rates(theirs(256))
+    for (name, parameter), at_base, at_size in zip(theirs(256).named_parameters(), base, wide, strict=True):
+        assert ours[name]["lr"] == pytest.approx(at_size / at_base), name
+        if name.endswith("weight"):
+            assert found.row(name).init_std == Powers() and float(parameter.detach().std()) == pytest.approx(1, rel=0.1)
+    assert [found.row(f"{i}.weight").multiplier for i in (0, 2, 4)] == [Powers(), N ** -Fraction(1, 2), N**-1]  # what their code divides by
+    embedding = {n: rates(uu.Embedding(16, n))[0] for n in (64, 256)}
+    assert embedding[256] / embedding[64] == pytest.approx(1 / 2)
 
 
 def test_initial_values_scale_from_the_reference():

@@ -18,7 +18,6 @@ from .propagate import Net, Pruning, Report
 from .scales import Axis, Powers, Regime
 from .solve import Solution, Solver
 from .table import COLUMNS, ExponentTable, Operation, Row, Shape
-from .words import Piece
 
 FOUND = ("unique", "family")  # verdicts with a table
 Fixed = Mapping[str, Mapping[str, Powers]]
@@ -122,34 +121,10 @@ def _given(architecture: Architecture, fixed: ExponentTable | Fixed | None, opti
     return given
 
 
-GradientPieces = dict[str, tuple[Piece, Piece]]
-
-
-def gradient_pieces(net: Net, report: Report) -> GradientPieces:
-    """The largest backward and forward factor of every weight's gradient (of the use with the largest product).
-
-    Along dimensions that the weight has not a gradient is a sum; what that adds is put to the backward factor.
-    """
-    found: GradientPieces = {}
-    size = lambda p: (p.size, -p.order)  # noqa: E731
-    for at, site in enumerate(net.sites):
-        grads, acts = report.grads[at], report.acts[site.args[0]] if site.weight >= 0 else []
-        if grads and acts:
-            if site.shared:
-                pairs = ((g.times(net.repeated(site, g, x)), x) for g in grads for x in acts)
-                pair = max(pairs, key=lambda pair: (pair[0].size + pair[1].size, -pair[0].order - pair[1].order))
-            else:
-                pair = max(grads, key=size), max(acts, key=size)
-            name = net.names[site.weight]
-            if name not in found or sum(p.size for p in pair) > sum(p.size for p in found[name]):
-                found[name] = pair
-    return found
-
-
 def gradient_sizes(net: Net, report: Report) -> dict[str, tuple[Fraction, Fraction]]:
     """Exponents of the backward and the forward factor of every weight's gradient."""
     unit = net.space.unit
-    return {name: (Fraction(g.size, unit), Fraction(x.size, unit)) for name, (g, x) in gradient_pieces(net, report).items()}
+    return {name: (Fraction(g.size, unit), Fraction(x.size, unit)) for name, (g, x) in net.gradients(report.acts, report.grads).items()}
 
 
 Sizes = dict[str, tuple[Fraction, Fraction]]

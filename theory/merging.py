@@ -59,7 +59,7 @@ class Merging:
             entry = u.size, u.form, u.order, left.word.gain + right.word.gain, (left.signs, right.signs), u
             if not self._covered(bucket, *entry):
                 bucket.append(entry)
-        ranked = sorted((entry[5] for bucket in best.values() for entry in bucket), key=lambda u: -u.reach)
+        ranked = sorted((entry[5] for bucket in best.values() for entry in bucket), key=lambda u: (-u.reach, u.order))
         top = max((u.size for u in ranked), default=0)
         kept = [u for u in ranked if u.reach >= top - self.slack]
         self.dropped += len(ranked) - len(kept)

@@ -10,7 +10,7 @@ from .alignment import Exponent
 from .architecture import Node
 from .merging import Merging
 from .observables import Observable
-from .propagate import Net, Noted, Pruning, Report, Site, Term, Update
+from .propagate import GradientPieces, Net, Noted, Pruning, Report, Site, Term, Update
 from .words import NOTHING, Algebra, Gauss, Piece
 
 OFFSET = frozenset({"softplus", "sigmoid", "softmax"})  # functions that are not zero at zero
@@ -28,6 +28,8 @@ class Run:
         self.found: dict[str, Fraction] = {}
         self.bases = dict(BASES)
         self.weights = [self._gauss(i, name) for i, name in enumerate(net.names)]
+        self.firsts: GradientPieces = {}
+        self.normalised = net.degrees != (1, 1)
 
     def _gauss(self, ident: int, name: str) -> Gauss:
         w = self.net.architecture.weights[name]
@@ -47,7 +49,8 @@ class Run:
         order = self.pruning.order
         steps = order + 1 if self.pruning.steps is None else self.pruning.steps + 1
         for step in range(steps):
-            self.order = max(0, order - (steps - 1 - step))  # every later step multiplies one more update
+            # every later step multiplies one more update; what each normalises needs all of them
+            self.order = order if self.normalised else max(0, order - (steps - 1 - step))
             self.terms: dict[Observable, list[Noted]] = {}
             self.incoherent: dict[Observable, tuple[int, int]] = {}
             self.found = {}
@@ -55,10 +58,12 @@ class Run:
             grads = self._backward(acts, updates) if backward or step < steps - 1 else [[] for _ in acts]
             if not step and self.pruning.response:
                 self.merging.keep_apart(p for pieces in acts + grads for p in pieces)
+            largest = self.net.gradients(acts, grads)
+            self.firsts = largest | self.firsts
             if step < steps - 1:
-                updates = [self._update(i, acts, grads) for i in range(len(self.weights))]
+                updates = [self._update(i, acts, grads, before, largest) for i, before in enumerate(updates)]
         incoherent = {o: size for o, (_, size) in self.incoherent.items()}
-        return Report(acts, grads, self.terms, incoherent, self.merging.dropped, self.merging.capped)
+        return Report(acts, grads, self.terms, incoherent, self.merging.dropped, self.merging.capped, self.firsts)
 
     # -- forward
     def _forward(self, updates: list[list[Update]]) -> list[list[Piece]]:
@@ -282,18 +287,33 @@ class Run:
         value = Fraction(half[0]) * 2 * exponent, Fraction(half[1]) * 2 * exponent
         return int(value[0]), int(value[1])
 
-    def _update(self, weight: int, acts: list[list[Piece]], grads: list[list[Piece]]) -> list[Update]:
-        """Amplitude times backward piece times forward piece, from every use of the weight."""
+    def _update(
+        self, weight: int, acts: list[list[Piece]], grads: list[list[Piece]], before: list[Update], largest: GradientPieces
+    ) -> list[Update]:
+        """Amplitude times backward piece times forward piece, from every use of the weight.
+
+        An optimizer that normalises gradients made the updates ``before`` this one with amplitudes of their own.
+        """
         name = self.net.names[weight]
         if not self.net.architecture.weights[name].trained:
             return []
-        return self.merging.updates(self._products(weight, self.space.letter(f"amp:{name}"), acts, grads))
+        size, form = self.space.letter(f"amp:{name}")
+        if not self.normalised or name not in largest:
+            return self.merging.updates(self._products(weight, (size, form), acts, grads))
+        amp = size - self._grown(self.firsts[name], largest[name]), form
+        return self.merging.updates([*before, *self._products(weight, amp, acts, grads)])
+
+    def _grown(self, first: tuple[Piece, Piece], now: tuple[Piece, Piece]) -> int:
+        """By how much a normalised gradient is smaller than one that is normalised as the first."""
+        grown = sum((1 - k) * (b.size - a.size) for k, a, b in zip(self.net.degrees, first, now, strict=True))
+        return max(0, int(grown) if grown == int(grown) else grown)  # type: ignore[call-overload]
 
     def _products(self, weight: int, amp: Term, acts: list[list[Piece]], grads: list[list[Piece]]) -> Iterator[Update]:
+        limit = self.order - self.normalised  # a later step's order does not rise any more
         for site, node in ((s, i) for i, s in enumerate(self.net.sites) if s.weight == weight):
             for g in grads[node]:
                 for x in acts[site.args[0]]:
-                    if g.order + x.order <= self.order:
+                    if g.order + x.order <= limit:
                         left, right = (x, g) if site.node.transposed else (g, x)
                         yield Update(left, right, amp[0] + g.size + x.size, amp[1] + g.form + x.form)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .architecture import Architecture
-from .derivation import GradientPieces, alone, gradient_pieces
+from .derivation import alone
 from .linear import Row, solve_equations
 from .observables import Observable
 from .optimizers import Optimizer, find_optimizer
-from .propagate import Net, Pruning, Report
+from .propagate import GradientPieces, Net, Pruning, Report
 from .scales import Powers, Regime
 from .solve import LAST
 from .table import ExponentTable
@@ -94,7 +94,7 @@ def behave(
     An update's amplitude follows from its rate and from the size of the gradient of the same step, to which updates
     contribute; these equations are solved by taking the largest piece of every gradient as an equation until it stays.
     """
-    return _run(*_start(architecture, table, regime, steps), steps, pruning)
+    return _run(*_start(architecture, table, regime), steps, pruning)
 
 
 def _run(net: Net, point: Mapping[str, Fraction], steps: int | None, pruning: Pruning) -> Behaviour:
@@ -102,23 +102,18 @@ def _run(net: Net, point: Mapping[str, Fraction], steps: int | None, pruning: Pr
     return Behaviour(net, report, dict(net.space.point), net.space.unit)
 
 
-def _start(
-    architecture: Architecture, table: ExponentTable, regime: Regime | None, steps: int | None
-) -> tuple[Net, Mapping[str, Fraction]]:
-    """The point of a table, with the amplitudes that its rates give to updates by the first gradient or by later ones."""
+def _start(architecture: Architecture, table: ExponentTable, regime: Regime | None) -> tuple[Net, Mapping[str, Fraction]]:
+    """The point of a table, with the amplitudes that its rates give to updates by the first gradient of each weight."""
     regime = table.regime or regime or default_regime(architecture)
-    net, optimizer = Net(architecture, regime), find_optimizer(table.optimizer)
-    point = point_of(architecture, table, regime)
+    optimizer = find_optimizer(table.optimizer)
+    net = Net(architecture, regime, degrees=(optimizer.degree_back, optimizer.degree_forward))
     updates = {name: _update(table, name, regime) for name in net.names if f"amp:{name}" in net.space.index}
-    if steps is not None and steps < 2:  # the gradients at initialisation alone
-        initial = gradient_pieces(net, net.propagate(point, Pruning(order=0, steps=0)))
-        return net, _solve_amplitudes(net, dict(net.space.point), updates, initial, optimizer)
-    point |= {f"amp:{name}": Fraction(-12) for name in updates}
+    point = point_of(architecture, table, regime) | {f"amp:{name}": Fraction(-12) for name in updates}
     order = _order(net, point, updates)
     for _ in range(20):
         report = net.propagate(point, Pruning(order=order, follow=False))
         reached = dict(net.space.point)
-        new = _solve_amplitudes(net, reached, updates, gradient_pieces(net, report), optimizer)
+        new = _solve_amplitudes(net, reached, updates, report.firsts, optimizer)
         if new == reached:
             break
         point = new
@@ -126,9 +121,9 @@ def _start(
 
 
 def _order(net: Net, point: Mapping[str, Fraction], updates: Mapping[str, Fraction]) -> int:
-    """Two, or as many updates as have to be multiplied until every weight has a gradient (behind weights that start at zero)."""
-    for order in range(2, LAST):
-        if gradient_pieces(net, net.propagate(point, Pruning(order=order, follow=False))).keys() >= updates.keys():
+    """As many updates as have to be multiplied until every weight has a gradient (behind weights that start at zero)."""
+    for order in range(LAST):
+        if net.propagate(point, Pruning(order=order, follow=False)).firsts.keys() >= updates.keys():
             return order
     return LAST
 
@@ -158,6 +153,7 @@ def _solve_amplitudes(
         if name in pieces:
             for share, piece in zip((1 - optimizer.degree_back, 1 - optimizer.degree_forward), pieces[name], strict=True):
                 row = [a + share * b for a, b in zip(row, net.space.unpack(piece.form), strict=True)]
+                row[0] += share * (Fraction(piece.size, net.space.unit) - net.space.value(piece.form)) * unit  # normalised before
         rows.append(tuple(row))
     solved = solve_equations(rows, size)
     return {name: solved.pivots.get(j, {}).get(0, Fraction(0)) / unit for j, name in enumerate(net.space.unknowns, 1)}
@@ -182,11 +178,9 @@ def predict(
     What was there after an earlier step stays: exponents never fall, and what the first update alone does bounds ``low``.
     """
     found: list[dict[Observable, Prediction]] = []
-    start = _start(architecture, table, regime, 1)
+    start = _start(architecture, table, regime)
     for phase in range(1, max(_phase(step) for step in steps) + 1):
         key = phase if phase < SETTLED else None
-        if phase == 2:  # and from there on
-            start = _start(architecture, table, regime, key)
         ends = [_run(*start, key, replace(PREDICTION, order=o)) for o in orders]
         runs = [end.exponents() for end in ends]
         unit, incoherent = ends[-1].unit, ends[-1].report.incoherent
@@ -224,7 +218,7 @@ def _phase(step: int) -> int:
 def predict_linear(architecture: Architecture, table: ExponentTable, *, regime: Regime | None = None) -> dict[Observable, Prediction]:
     """The exponent of every atomic term after one update with a vanishing rate: mechanisms of the lowest order alone."""
     found: dict[Observable, Prediction] = {}
-    start = _start(architecture, table, regime, 1)
+    start = _start(architecture, table, regime)
     for order in (1, 2):
         run = replace(PREDICTION, order=order, follow=False)
         end = _run(*start, 1, run)

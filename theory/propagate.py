@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from .alignment import Triple, symbols
@@ -14,6 +14,7 @@ from .words import Piece, Space
 
 Term = tuple[int, int]  # (size, form)
 Noted = tuple[int, int, int]  # (size, form, order)
+GradientPieces = dict[str, tuple[Piece, Piece]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Update:
 class Report:
     """What one propagation found: pieces of every tensor, sizes of every atomic term, what was dropped.
 
-    ``incoherent``: the size of a term's first change (fewest updates multiplied) as if it were not aligned with the weight.
+    ``incoherent``: the size of a term's first change (fewest updates multiplied) as if it were not aligned with the weight;
+    ``firsts``: the largest backward and forward piece of every weight's first gradient.
     """
 
     acts: list[list[Piece]]
@@ -96,6 +98,7 @@ class Report:
     incoherent: dict[Observable, int]
     dropped: int = 0
     capped: int = 0
+    firsts: GradientPieces = field(default_factory=dict)
     outgrown: bool = False  # some norm's input became larger than at initialisation, and that was not followed
 
 
@@ -104,12 +107,19 @@ class Net:
 
     The unknowns are ``std:W`` and ``amp:W`` (amplitude: the update's entries are ``scale^amp * backward * forward``) for
     every weight, ``mult:node`` for multipliers that are to be derived, ``norm:node`` for what a normalisation divides by,
-    ``align:symbol`` for alignment exponents that were left open.
+    ``align:symbol`` for alignment exponents that were left open. The amplitude is that of the first gradient; where
+    ``degrees`` (of the update in both factors of the gradient) are below one, it falls as the gradient grows.
     """
 
-    def __init__(self, architecture: Architecture, regime: Regime, alignment: Mapping[str, Triple] | None = None):
+    def __init__(
+        self,
+        architecture: Architecture,
+        regime: Regime,
+        alignment: Mapping[str, Triple] | None = None,
+        degrees: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1)),
+    ):
         regime.check([a.name for a in architecture.axes], architecture.name)
-        self.architecture, self.regime, self.alignment = architecture, regime, alignment
+        self.architecture, self.regime, self.alignment, self.degrees = architecture, regime, alignment, degrees
         self.growing = [d.name for d in architecture.dims.values() if d.powers.at(regime)]
         powers = [architecture.dims[d].powers.at(regime) for d in self.growing]
         for name, power in zip(self.growing, powers, strict=True):
@@ -160,6 +170,26 @@ class Net:
             random |= axes
         half, full = self.space.half(site.shared & random), self.space.half(site.shared & ~random)
         return half[0] + 2 * full[0], half[1] + 2 * full[1]
+
+    def gradients(self, acts: Sequence[Sequence[Piece]], grads: Sequence[Sequence[Piece]]) -> GradientPieces:
+        """The largest backward and forward factor of every weight's gradient (of the use with the largest product).
+
+        Along dimensions that the weight has not a gradient is a sum; what that adds is put to the backward factor.
+        """
+        found: GradientPieces = {}
+        size = lambda p: (p.size, -p.order)  # noqa: E731
+        for at, site in enumerate(self.sites):
+            back, forward = grads[at], acts[site.args[0]] if site.weight >= 0 else []
+            if back and forward:
+                if site.shared:
+                    pairs = ((g.times(self.repeated(site, g, x)), x) for g in back for x in forward)
+                    pair = max(pairs, key=lambda pair: (pair[0].size + pair[1].size, -pair[0].order - pair[1].order))
+                else:
+                    pair = max(back, key=size), max(forward, key=size)
+                name = self.names[site.weight]
+                if name not in found or sum(p.size for p in pair) > sum(p.size for p in found[name]):
+                    found[name] = pair
+        return found
 
     def fans(self, weight: str) -> tuple[Fraction, Fraction]:
         """Exponents of fan-out and fan-in."""

@@ -174,13 +174,12 @@ def _affine_rows(solver: Solver, rows: Sequence[Row], forms: Mapping[str, Affine
 
 def _gradients(solver: Solver, solution: Solution, forms: Mapping[str, Affine]) -> tuple[dict[str, tuple[Affine, Affine]], list[Affine]]:
     """Both factors of every weight's gradient, and rows: no other piece is larger. Terms are collected on the way."""
-    from .derivation import gradient_pieces
 
     net, pruning = solver.net, replace(solver.pruning, slack=SLACK, order=solver.pruning.order + 1, ties=solver.pruning.order + 2)
     solver.evaluate(solution.point, pruning)
     report = net.propagate(solution.point, pruning)
     sizes, rows = {}, []
-    for name, pieces in gradient_pieces(net, report).items():
+    for name, pieces in net.gradients(report.acts, report.grads).items():
         sizes[name] = tuple(_affine(solver, piece.form, forms) for piece in pieces)
         for chosen, others in zip(pieces, _factors(net, report, name), strict=True):
             top = solver.row(chosen.form)
