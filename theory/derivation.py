@@ -122,9 +122,9 @@ def _given(architecture: Architecture, fixed: ExponentTable | Fixed | None, opti
 
 
 def gradient_sizes(net: Net, report: Report) -> dict[str, tuple[Fraction, Fraction]]:
-    """Exponents of the backward and the forward factor of every weight's gradient."""
-    unit = net.space.unit
-    return {name: (Fraction(g.size, unit), Fraction(x.size, unit)) for name, (g, x) in net.gradients(report.acts, report.grads).items()}
+    """Exponents of the backward and the forward factor of every weight's gradient: the first, where growth is followed."""
+    unit, pieces = net.space.unit, net.gradients(report.acts, report.grads) if net.degrees == (1, 1) else report.firsts
+    return {name: (Fraction(g.size, unit), Fraction(x.size, unit)) for name, (g, x) in pieces.items()}
 
 
 Sizes = dict[str, tuple[Fraction, Fraction]]
@@ -145,8 +145,15 @@ class _Case:
         return Net(self.architecture, self.regime, self.alignment)
 
     def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> tuple[Net, Solution, Sizes]:
+        """Solve as if gradients kept their size; where that settles nothing, follow how updates that normalise them answer."""
+        net, solution, sizes = self._solve(self.net(), given, pruning)
+        degrees = self.optimizer.degree_back, self.optimizer.degree_forward
+        if solution.verdict in FOUND or degrees != (0, 0):
+            return net, solution, sizes
+        return self._solve(Net(self.architecture, self.regime, self.alignment, degrees), given, pruning)
+
+    def _solve(self, net: Net, given: Mapping[str, Powers], pruning: Pruning) -> tuple[Net, Solution, Sizes]:
         """Solve with what is given; a given rate fixes an amplitude once the size of the gradient is known, so it is repeated."""
-        net = self.net()
         fixed = {name: powers.at(self.regime) for name, powers in given.items() if name in net.space.index}
         rates = {name[5:]: powers.at(self.regime) for name, powers in given.items() if name.startswith("rate:")}
         if "kernel" in self.names:

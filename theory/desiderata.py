@@ -100,14 +100,14 @@ def _normalisers(net: Net, report: Report, found: Relations) -> None:
 
 
 def _initial(net: Net, report: Report, found: Relations, *, outputs: bool) -> None:
-    """What a weight makes is Theta(1) at initialisation where it has a growing axis (``outputs``: everywhere).
+    """What a weight makes is Theta(1) at initialisation where its own fan-out grows (``outputs``: everywhere).
 
     Where its input has to start small (behind a finite waist that is read coherently later), it keeps its input's size; where
     that is zero at first, it counts what the first changes become.
     """
     for site in net.sites:
         node = site.node
-        if node.op == "dense" and net.architecture.weights[node.weight].init == "gaussian" and (site.dims or outputs):
+        if node.op == "dense" and net.architecture.weights[node.weight].init == "gaussian" and (outputs or net.widens(site)):
             before = [(p.size, p.form) for p in report.acts[site.args[0]] if not p.via]
             terms = _terms(report, node.name, "W0 x0" if before else "W0 dx")
             if before and not outputs and max(before)[0] < 0:

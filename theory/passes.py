@@ -10,8 +10,8 @@ from .alignment import Exponent
 from .architecture import Node
 from .merging import Merging
 from .observables import Observable
-from .propagate import GradientPieces, Net, Noted, Pruning, Report, Site, Term, Update
-from .words import NOTHING, Algebra, Gauss, Piece
+from .propagate import GradientPieces, Growth, Net, Noted, Pruning, Report, Site, Term, Update
+from .words import NOTHING, Algebra, Gauss, Piece, agree
 
 OFFSET = frozenset({"softplus", "sigmoid", "softmax"})  # functions that are not zero at zero
 RECTIFIED = frozenset({"relu", "gelu", "silu"})  # zero at zero, with a mean over a symmetric argument of its size
@@ -29,6 +29,7 @@ class Run:
         self.bases = dict(BASES)
         self.weights = [self._gauss(i, name) for i, name in enumerate(net.names)]
         self.firsts: GradientPieces = {}
+        self.grown: Growth = {}
         self.normalised = net.degrees != (1, 1)
 
     def _gauss(self, ident: int, name: str) -> Gauss:
@@ -61,9 +62,9 @@ class Run:
             largest = self.net.gradients(acts, grads)
             self.firsts = largest | self.firsts
             if step < steps - 1:
-                updates = [self._update(i, acts, grads, before, largest) for i, before in enumerate(updates)]
+                updates = [self._update(i, step, acts, grads, before, largest) for i, before in enumerate(updates)]
         incoherent = {o: size for o, (_, size) in self.incoherent.items()}
-        return Report(acts, grads, self.terms, incoherent, self.merging.dropped, self.merging.capped, self.firsts)
+        return Report(acts, grads, self.terms, incoherent, self.merging.dropped, self.merging.capped, self.firsts, self.grown)
 
     # -- forward
     def _forward(self, updates: list[list[Update]]) -> list[list[Piece]]:
@@ -238,14 +239,18 @@ class Run:
                 summed = self.algebra.sum(rest.times((size, form)), site.shared)
                 yield Piece(summed.size, summed.form, summed.word, summed.base, summed.signs ^ signs)
             return
-        random = right.random | p.random
-        half, full = self.space.half((over & random) | site.shared), self.space.half(over & ~random)
-        size, form = right.size + p.size + half[0] + 2 * full[0], right.form + p.form + half[1] + 2 * full[1]
-        axes = (random & ~over & ~site.shared) | (p.random & site.shared)
+        half = self.space.half(site.shared)
+        if agree(left, right, site.shared):
+            q, r = (self.algebra.averaged(x, site.shared) for x in (rest, right))
+            for size, form, signs in self.algebra.inner(r, p, over):
+                yield Piece(q.size + size + 2 * half[0], q.form + form + 2 * half[1], q.word, q.base, q.signs ^ signs)
+            return
         thing = frozenset((("left", left.word), ("right", right.word, right.base), ("at", p.word, p.base)))
         signs = frozenset((name, more & ~site.shared) for name, more in left.signs if more & ~site.shared)
         word = self.algebra.absorb(left.word, site.shared & left.word.free)
-        yield Piece(rest.size + size, rest.form + form, word, left.base, signs ^ ({(self.algebra.name(thing), axes)} if axes else NOTHING))
+        for size, form, axes in self.algebra.apart(right, p, over, site.shared):
+            own = signs ^ ({(self.algebra.name(thing), axes)} if axes else NOTHING)
+            yield Piece(rest.size + size + half[0], rest.form + form + half[1], word, left.base, own)
 
     def _aligned(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
         """Alignment exponents given: ``dW x0``, ``W0 dx`` and ``dW dx`` sum over the fan-in with them (Everett et al.)."""
@@ -288,7 +293,7 @@ class Run:
         return int(value[0]), int(value[1])
 
     def _update(
-        self, weight: int, acts: list[list[Piece]], grads: list[list[Piece]], before: list[Update], largest: GradientPieces
+        self, weight: int, step: int, acts: list[list[Piece]], grads: list[list[Piece]], before: list[Update], largest: GradientPieces
     ) -> list[Update]:
         """Amplitude times backward piece times forward piece, from every use of the weight.
 
@@ -300,13 +305,21 @@ class Run:
         size, form = self.space.letter(f"amp:{name}")
         if not self.normalised or name not in largest:
             return self.merging.updates(self._products(weight, (size, form), acts, grads))
-        amp = size - self._grown(self.firsts[name], largest[name]), form
-        return self.merging.updates([*before, *self._products(weight, amp, acts, grads)])
+        grown = self._grown(step, name, largest[name])
+        return self.merging.updates([*before, *self._products(weight, (size - grown[0], form - grown[1]), acts, grads)])
 
-    def _grown(self, first: tuple[Piece, Piece], now: tuple[Piece, Piece]) -> int:
-        """By how much a normalised gradient is smaller than one that is normalised as the first."""
-        grown = sum((1 - k) * (b.size - a.size) for k, a, b in zip(self.net.degrees, first, now, strict=True))
-        return max(0, int(grown) if grown == int(grown) else grown)  # type: ignore[call-overload]
+    def _grown(self, step: int, name: str, now: tuple[Piece, Piece]) -> Term:
+        """What the update of a normalised gradient is divided by, over what the first was; its form for whole degrees alone."""
+        if self.net.growth is not None:
+            form = self.net.growth.get((step, name), 0)
+            return int(self.space.value(form) * self.space.unit), form
+        shares = [(1 - k, a, b) for k, a, b in zip(self.net.degrees, self.firsts[name], now, strict=True)]
+        size = sum(share * (b.size - a.size) for share, a, b in shares)
+        if size <= 0:
+            return 0, 0
+        whole = all(share.denominator == 1 for share, _, _ in shares)
+        self.grown[step, name] = form = sum(int(share) * (b.form - a.form) for share, a, b in shares) if whole else 0
+        return (int(size) if size == int(size) else size), form  # type: ignore[return-value]
 
     def _products(self, weight: int, amp: Term, acts: list[list[Piece]], grads: list[list[Piece]]) -> Iterator[Update]:
         limit = self.order - self.normalised  # a later step's order does not rise any more

@@ -10,11 +10,12 @@ from .alignment import Triple, symbols
 from .architecture import Architecture, Node
 from .observables import Observable
 from .scales import Regime
-from .words import Piece, Space
+from .words import Piece, Space, agree
 
 Term = tuple[int, int]  # (size, form)
 Noted = tuple[int, int, int]  # (size, form, order)
 GradientPieces = dict[str, tuple[Piece, Piece]]
+Growth = dict[tuple[int, str], int]  # by how much (a form) the update of a step and weight is smaller than its gradient
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Report:
     """What one propagation found: pieces of every tensor, sizes of every atomic term, what was dropped.
 
     ``incoherent``: the size of a term's first change (fewest updates multiplied) as if it were not aligned with the weight;
-    ``firsts``: the largest backward and forward piece of every weight's first gradient.
+    ``firsts``: the largest backward and forward piece of every weight's first gradient; ``growth``: of normalised ones since.
     """
 
     acts: list[list[Piece]]
@@ -99,6 +100,7 @@ class Report:
     dropped: int = 0
     capped: int = 0
     firsts: GradientPieces = field(default_factory=dict)
+    growth: Growth = field(default_factory=dict)
     outgrown: bool = False  # some norm's input became larger than at initialisation, and that was not followed
 
 
@@ -108,7 +110,8 @@ class Net:
     The unknowns are ``std:W`` and ``amp:W`` (amplitude: the update's entries are ``scale^amp * backward * forward``) for
     every weight, ``mult:node`` for multipliers that are to be derived, ``norm:node`` for what a normalisation divides by,
     ``align:symbol`` for alignment exponents that were left open. The amplitude is that of the first gradient; where
-    ``degrees`` (of the update in both factors of the gradient) are below one, it falls as the gradient grows.
+    ``degrees`` (of the update in both factors of the gradient) are below one, it falls as the gradient grows: as much as it
+    does at the point, or by ``growth`` where that is given.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class Net:
     ):
         regime.check([a.name for a in architecture.axes], architecture.name)
         self.architecture, self.regime, self.alignment, self.degrees = architecture, regime, alignment, degrees
+        self.growth: Growth | None = None
         self.growing = [d.name for d in architecture.dims.values() if d.powers.at(regime)]
         powers = [architecture.dims[d].powers.at(regime) for d in self.growing]
         for name, power in zip(self.growing, powers, strict=True):
@@ -165,9 +169,7 @@ class Net:
 
     def repeated(self, site: Site, g: Piece, x: Piece) -> Term:
         """What the sum over shared dimensions adds to the size of an entry of the gradient ``g x``."""
-        random = g.word.free | x.word.free if (g.word, g.base) != (x.word, x.base) else 0
-        for _, axes in g.signs ^ x.signs:
-            random |= axes
+        random = 0 if agree(g, x, site.shared) else g.random | x.random
         half, full = self.space.half(site.shared & random), self.space.half(site.shared & ~random)
         return half[0] + 2 * full[0], half[1] + 2 * full[1]
 
@@ -190,6 +192,11 @@ class Net:
                 if name not in found or sum(p.size for p in pair) > sum(p.size for p in found[name]):
                     found[name] = pair
         return found
+
+    def widens(self, site: Site) -> bool:
+        """Whether the side of its weight that a dense node makes grows (or an index of it)."""
+        weight = self.architecture.weights[site.node.weight]
+        return bool(self.mask((*(weight.inn if site.node.transposed else weight.out), *weight.index)))
 
     def fans(self, weight: str) -> tuple[Fraction, Fraction]:
         """Exponents of fan-out and fan-in."""

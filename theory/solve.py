@@ -12,7 +12,7 @@ import numpy as np
 
 from .desiderata import ORDER, Relations, relations
 from .linear import Reduction, Row, extend, maximise, solve_equations
-from .propagate import Net, Pruning, Report
+from .propagate import Growth, Net, Pruning, Report
 
 if TYPE_CHECKING:
     from .chain import Chain
@@ -65,6 +65,7 @@ class Solver:
         self.pool, self.pure = _Pool(), _Pool()  # all rows; and those that hold without what certificates substitute
         self.pinned: dict[str, Fraction] = {}
         self._unpacked: dict[int, Row] = {}
+        self._growth: Growth = {}
         self._last: tuple | None = None  # the last evaluation, by point and pruning
 
     # -- forms
@@ -128,6 +129,8 @@ class Solver:
         if self._last is None or self._last[0] != key:
             report = self.net.propagate(point, pruning, backward=False)
             found = relations(self.net, report, self.names)
+            if self.net.growth is None and report.growth != self._growth:  # relations hold for one growth only
+                self.pool, self.pure, self._growth = _Pool(), _Pool(), report.growth
             self._collect(found)
             done = report, found, dict(self.space.point)
             self._last = None if report.outgrown and not pruning.follow else (key, done)
@@ -243,6 +246,13 @@ class Solver:
     # -- the whole
     def settle(self, pruning: Pruning, point: dict[str, Fraction], limit: int = 30) -> tuple[dict[str, Fraction], list[str]]:
         """Iterate until the point stays; returns it with the relations that it leaves unmet."""
+        self.net.growth = None
+        try:
+            return self._settle(pruning, point, limit)
+        finally:
+            self.net.growth = self._growth  # as at this point, whatever is asked next
+
+    def _settle(self, pruning: Pruning, point: dict[str, Fraction], limit: int) -> tuple[dict[str, Fraction], list[str]]:
         seen = []
         for _ in range(limit):
             _, found, point = self.evaluate(point, pruning)
@@ -305,6 +315,7 @@ class Solver:
         """
         order = self.pruning.order + 1
         cap = CAP if len(self.net.sites) >= LARGE and self.pruning.cap is None else self.pruning.cap
+        self.net.growth = None
         report = self.net.propagate(point, replace(self.pruning, order=order, cap=cap), backward=False)
         found = relations(self.net, report, self.names)
         raised.update({"checked order": order, "capped at that order": report.capped})

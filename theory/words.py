@@ -130,6 +130,13 @@ class Word:
         self.free = 0 if head is None or tail is None else (tail.free & ~head.summed) | head.made
         self.gain = 0 if tail is None else max(0, gain + tail.gain)
 
+    def carrier(self, axes: int) -> Word:
+        """The word from the first letter on that varies over one of the axes."""
+        word = self
+        while word.head is not None and word.tail is not None and not word.head.made & axes:
+            word = word.tail
+        return word
+
     def __iter__(self) -> Iterator[Letter]:
         word = self
         while word.head is not None and word.tail is not None:
@@ -165,6 +172,13 @@ class Piece:
         for _, more in self.signs:
             axes |= more
         return axes
+
+
+def agree(p: Piece, q: Piece, places: int) -> bool:
+    """Whether the product of two pieces has the same sign at every index along ``places``, though each varies."""
+    first, second = p.word.carrier(places), q.word.carrier(places)
+    same = first is second and (p.base == q.base or first.head is None)
+    return same and not any(axes & places for _, axes in p.signs ^ q.signs)
 
 
 class Algebra:
@@ -311,16 +325,48 @@ class Algebra:
             signs = signs ^ {(self.name(frozenset(((p.word, p.base), (q.word, q.base)))), random & ~over)}
         yield size, form, frozenset((n, axes & ~over) for n, axes in signs if axes & ~over) if signs else NOTHING
 
+    def averaged(self, p: Piece, places: int) -> Piece:
+        """The piece without what varies over the places, which its product with another averages out."""
+        carrier, letters = p.word.carrier(places), []
+        word = p.word
+        while word is not carrier:
+            assert word.head is not None and word.tail is not None
+            letters.append(word.head)
+            word = word.tail
+        rest = self.empty
+        for letter in reversed(letters):
+            rest = self.word(letter, rest)
+        return Piece(p.size, p.form, rest, 0, frozenset(s for s in p.signs if not s[1] & places), p.order, p.via)
+
+    def apart(self, p: Piece, q: Piece, over: int, places: int) -> Iterator[tuple[int, int, int]]:
+        """(size, form, axes of a random sign) of the contraction of two pieces at different indices along ``places``.
+
+        Equal heads cancel as at the same index unless they vary along it.
+        """
+        a, b = p.word.head, q.word.head
+        if a is not None and b is not None and a.weight == b.weight and a.flipped == b.flipped:
+            if (a.summed ^ b.summed) & ~a.index == 0 and not (a.made | b.made) & places:
+                first, second, rest, factor = self._cancelled(p, q, over)
+                for size, form, axes in self.apart(first, second, rest, places):
+                    yield size + factor[0], form + factor[1], axes
+        random = p.random | q.random
+        half, full = self.space.half(over & random), self.space.half(over & ~random)
+        size, form = p.size + q.size + half[0] + 2 * full[0], p.form + q.form + half[1] + 2 * full[1]
+        yield size, form, (random & ~over & ~places) | (q.random & places)
+
     def _coherent(self, p: Piece, q: Piece, over: int) -> Iterator[tuple[int, int, frozenset]]:
+        first, second, rest, factor = self._cancelled(p, q, over)
+        for size, form, signs in self.inner(first, second, rest):
+            yield size + factor[0], form + factor[1], signs
+
+    def _cancelled(self, p: Piece, q: Piece, over: int) -> tuple[Piece, Piece, int, tuple[int, int]]:
+        """What is left to contract when the equal heads of two pieces have cancelled, over what, and the factor they leave."""
         a, b = p.word.head, q.word.head
         assert a is not None and b is not None
-        first, second = self._inside(p, a), self._inside(q, b)
         own = over & a.proper & a.made & b.made
-        stds = [(h.size - half[0], h.form - half[1]) for h in (a, b) for half in (self.space.half(h.summed),)]
-        size, form = stds[0][0] + stds[1][0], stds[0][1] + stds[1][1]
-        half = self.space.half(own)
-        for s, f, signs in self.inner(first, second, (over & ~own) | (a.summed & b.summed)):
-            yield s + size + 2 * half[0], f + form + 2 * half[1], signs
+        halves = [self.space.half(axes) for axes in (a.summed, b.summed, own)]
+        size, form = (a_ + b_ - h[0] - h[1] + 2 * h[2] for a_, b_, h in zip((a.size, a.form), (b.size, b.form), zip(*halves)))
+        return self._inside(p, a), self._inside(q, b), (over & ~own) | (a.summed & b.summed), (size, form)
 
     def _inside(self, p: Piece, head: Letter) -> Piece:
         """What stands to the right of the head."""
