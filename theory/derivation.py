@@ -145,12 +145,17 @@ class _Case:
         return Net(self.architecture, self.regime, self.alignment)
 
     def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> tuple[Net, Solution, Sizes]:
-        """Solve as if gradients kept their size; where that settles nothing, follow how updates that normalise them answer."""
+        """Solve as if gradients kept their size; where that gives nothing, follow how updates that normalise them answer.
+
+        Behind a finite waist a gradient starts small and grows: an update in proportion to it takes log n steps, a normalised
+        one does not.
+        """
         net, solution, sizes = self._solve(self.net(), given, pruning)
         degrees = self.optimizer.degree_back, self.optimizer.degree_forward
-        if solution.verdict in FOUND or degrees != (0, 0):
+        if solution.verdict in FOUND or degrees != (0, 0) or self.alignment is not None:
             return net, solution, sizes
-        return self._solve(Net(self.architecture, self.regime, self.alignment, degrees), given, pruning)
+        again = self._solve(Net(self.architecture, self.regime, degrees=degrees), given, pruning)
+        return again if again[1].verdict in FOUND else (net, solution, sizes)
 
     def _solve(self, net: Net, given: Mapping[str, Powers], pruning: Pruning) -> tuple[Net, Solution, Sizes]:
         """Solve with what is given; a given rate fixes an amplitude once the size of the gradient is known, so it is repeated."""

@@ -16,7 +16,8 @@ from .scales import Powers, Regime
 from .solve import LAST
 from .table import ExponentTable
 
-PREDICTION = Pruning(order=3, response=True)
+PREDICTION = Pruning(order=3, response=True, factors=0)
+LARGE = 64  # nodes
 SETTLED = 4  # the step from which on exponents stay
 ORDERS = (1, 2, 3, 4)  # at order two ``dW dx`` still lacks the change along the initial features; beyond four nothing was seen to change
 
@@ -134,8 +135,8 @@ def _update(table: ExponentTable, name: str, regime: Regime) -> Fraction:
 
 
 def _capped(net: Net, pruning: Pruning) -> Pruning:
-    """At high orders keep as many pieces per tensor as a few seconds allow (below, the larger of the orders' sizes counts)."""
-    return pruning if pruning.cap is not None else replace(pruning, cap=max(32, min(128, 1600 // len(net.sites))))
+    """Keep as many pieces per tensor as change nothing (with twice as many, the same exponents); in large networks, half of them."""
+    return pruning if pruning.cap is not None else replace(pruning, cap=128 if len(net.sites) < LARGE else 64)
 
 
 def _solve_amplitudes(
