@@ -123,7 +123,7 @@ def _given(architecture: Architecture, fixed: ExponentTable | Fixed | None, opti
 
 def gradient_sizes(net: Net, report: Report) -> dict[str, tuple[Fraction, Fraction]]:
     """Exponents of the backward and the forward factor of every weight's gradient: the first, where growth is followed."""
-    unit, pieces = net.space.unit, net.gradients(report.acts, report.grads) if net.degrees == (1, 1) else report.firsts
+    unit, pieces = net.space.unit, report.latest if net.degrees == (1, 1) else report.firsts
     return {name: (Fraction(g.size, unit), Fraction(x.size, unit)) for name, (g, x) in pieces.items()}
 
 
@@ -168,7 +168,8 @@ class _Case:
             amplitudes = {f"amp:{name}": self._amplitude(net, name, rate, sizes) for name, rate in rates.items() if sizes}
             solver = Solver(net, self.names, fixed | amplitudes, pruning)
             solution = solver.solve()
-            found = gradient_sizes(net, net.propagate(solution.point, solver.pruning))  # of the order at which it was solved
+            # of the order at which it was solved: what is attained has gradients of fewer updates than that
+            found = gradient_sizes(net, solver.evaluate(solution.point, solver.pruning)[0])
             if not rates or found == sizes:
                 break
             sizes = found

@@ -29,6 +29,7 @@ class Run:
         self.bases = dict(BASES)
         self.weights = [self._gauss(i, name) for i, name in enumerate(net.names)]
         self.firsts: GradientPieces = {}
+        self.latest: GradientPieces = {}
         self.grown: Growth = {}
         self.normalised = net.degrees != (1, 1)
 
@@ -60,11 +61,11 @@ class Run:
             if not step and self.pruning.response:
                 self.merging.keep_apart(p for pieces in acts + grads for p in pieces)
             largest = self.net.gradients(acts, grads)
-            self.firsts = largest | self.firsts
+            self.firsts, self.latest = largest | self.firsts, largest or self.latest
             if step < steps - 1:
                 updates = [self._update(i, step, acts, grads, before, largest) for i, before in enumerate(updates)]
         incoherent = {o: size for o, (_, size) in self.incoherent.items()}
-        return Report(acts, grads, self.terms, incoherent, self.merging.dropped, self.merging.capped, self.firsts, self.grown)
+        return Report(acts, grads, self.terms, incoherent, self.merging.dropped, self.merging.capped, self.firsts, self.latest, self.grown)
 
     # -- forward
     def _forward(self, updates: list[list[Update]]) -> list[list[Piece]]:

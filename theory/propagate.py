@@ -90,7 +90,8 @@ class Report:
     """What one propagation found: pieces of every tensor, sizes of every atomic term, what was dropped.
 
     ``incoherent``: the size of a term's first change (fewest updates multiplied) as if it were not aligned with the weight;
-    ``firsts``: the largest backward and forward piece of every weight's first gradient; ``growth``: of normalised ones since.
+    ``firsts``: the largest backward and forward piece of every weight's first gradient; ``latest``: of the last that was
+    computed; ``growth``: of normalised ones in between.
     """
 
     acts: list[list[Piece]]
@@ -100,6 +101,7 @@ class Report:
     dropped: int = 0
     capped: int = 0
     firsts: GradientPieces = field(default_factory=dict)
+    latest: GradientPieces = field(default_factory=dict)
     growth: Growth = field(default_factory=dict)
     outgrown: bool = False  # some norm's input became larger than at initialisation, and that was not followed
 
