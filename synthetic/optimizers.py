@@ -180,6 +180,47 @@ class Adagrad:
         self._stacked.freeze(replicas, self._sum)
 
 
+class Adopt:
+    """``m <- beta1 m + (1 - beta1) clip(g / max(sqrt(v), eps), t^1/4)``, ``w <- w - lr lambda w - lr m``, then ``v`` takes ``g^2`` in.
+
+    ADOPT with clipping (Taniguchi et al., arXiv 2411.02853, Algorithm 2): a gradient is divided by what was before it. The
+    first, which the paper spends on ``v`` alone, is divided by itself.
+
+    Args:
+        groups: as `build` returns them.
+        rates: one factor per replica on every ``lr``.
+        betas: decay of the two moments.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        rates: Sequence[float] | Float[Tensor, " replica"] | None = None,
+        *,
+        betas: tuple[float, float] = (0.9, 0.9999),
+    ):
+        self._stacked, self.betas, self._count = _Stacked(groups, rates), betas, 0
+        self._mean, self._square = ([torch.zeros_like(p) for p in self._stacked.parameters] for _ in range(2))
+
+    @torch.no_grad()
+    def step(self, gradients: Tensors, factor: float = 1.0) -> None:
+        """Update all parameters in place; ``factor`` is the value of the schedule."""
+        self._count += 1
+        kept = self.betas[1] if self._count > 1 else 0.0
+        before = self._square if self._count > 1 else [g.square() for g in gradients]
+        bound = self._count**0.25
+        for mean, g, square, eps in zip(self._mean, gradients, before, self._stacked.epsilons, strict=True):
+            mean.lerp_((g / square.sqrt().clamp(min=max(eps, TINY))).clamp(-bound, bound), 1 - self.betas[0])
+        torch._foreach_mul_(self._square, kept)
+        torch._foreach_addcmul_(self._square, gradients, gradients, 1 - kept)
+        self._stacked.decay(factor)
+        self._stacked.subtract(self._mean, factor)
+
+    def freeze(self, replicas: Bool[Tensor, " replica"]) -> None:
+        """Set parameters, state and rates of these replicas to zero: they have diverged, the others go on."""
+        self._stacked.freeze(replicas, self._mean, self._square)
+
+
 class Directed:
     """``w <- w - lr lambda w - lr direction(g)`` by a `Rule` on every matrix; vectors are matrices of one column.
 
@@ -232,8 +273,8 @@ def _matrices(tensor: Tensor, split: tuple[int, int]) -> Tensor:
     return tensor.view(*shape[:batch], shape[batch : batch + out].numel(), shape[batch + out :].numel())
 
 
-Update = SGD | Adam | Adagrad | Directed
-EXECUTED = ("sgd", "momentum", "nesterov", "adam", "adamw", "adamw-independent", "rmsprop", "adagrad", *RULES, "shampoo")
+Update = SGD | Adam | Adagrad | Adopt | Directed
+EXECUTED = ("sgd", "momentum", "nesterov", "adam", "adamw", "adamw-independent", "rmsprop", "adagrad", "adopt", *RULES, "shampoo")
 
 
 def make_update(
@@ -257,6 +298,8 @@ def make_update(
         return Adam(groups, rates, betas=(0.0, betas[1]))
     if name == "adagrad":
         return Adagrad(groups, rates)
+    if name == "adopt":
+        return Adopt(groups, rates)
     rule = find_rule(name)
     if rule is not None:
         return Directed(groups, rule, rates)

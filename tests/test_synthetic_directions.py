@@ -116,6 +116,22 @@ def test_steps_are_as_in_torch(name: str, make: Callable[[torch.nn.Parameter], t
     assert torch.allclose(p[0], q)
 
 
+def test_adopt_divides_by_the_gradients_before():
+    """Its first gradient is divided by itself; one ten times as large by the first, and cut at the fourth root of the step."""
+    p, groups = parameter((1, 4, 5), (1, 1))
+    g = torch.randn(1, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    optimizer, places = make_update("adopt", groups), [p.detach().clone()]
+    for times in (1.0, 10.0, 0.1):
+        optimizer.step([times * g])
+        places.append(p.detach().clone())
+    mean = 0.1 * g.sign()
+    assert torch.allclose(places[0] - places[1], 0.1 * mean)
+    mean = 0.9 * mean + 0.1 * 2**0.25 * g.sign()
+    assert torch.allclose(places[1] - places[2], 0.1 * mean)
+    mean = 0.9 * mean + 0.1 * (0.1 / (0.9999 + 0.0001 * 100) ** 0.5) * g.sign()
+    assert torch.allclose(places[2] - places[3], 0.1 * mean)
+
+
 def test_independent_decay():
     p, groups = parameter((1, 4, 5), (1, 1), decay=0.01)
     before = p.detach().clone()

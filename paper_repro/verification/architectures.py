@@ -39,7 +39,7 @@ class Preset:
 
 
 SQUARES = ("kronecker", "monarch", "btt")  # n has a whole root
-SEEDS = {"mlp": 16, "resmlp": 16, "lora": 16, "moe": 12, "sparse": 12, "uvit": 4, "pixart": 4} | dict.fromkeys(SQUARES, 12)  # else 8
+SEEDS = {"mlp": 16, "resmlp": 16, "lora": 16, "moe": 12, "sparse": 12, "uvit": 6, "pixart": 4} | dict.fromkeys(SQUARES, 12)  # else 8
 BENT = ("gpt",)  # constants of both signs bend a slope over the smallest sizes by more than a tenth
 
 
