@@ -236,11 +236,11 @@ def predict_linear(architecture: Architecture, table: ExponentTable, *, regime: 
 
 
 def _inherit(architecture: Architecture, found: dict[Observable, Prediction]) -> None:
-    """The loss derivative changes as the output does: where that is a crossover, changes of the gradient are."""
+    """The loss derivative changes as the output does: where one of the output's changes is a crossover, those of the gradient are."""
     last = [node.name for node in architecture.nodes if node.weight][-1]
     changes = [p for o, p in found.items() if o.node == last and not o.backward and o.kind != "W0 x0"]
     top = max((p.exponent for p in changes), default=Fraction(0))
-    gap = min((p.exponent - p.low for p in changes if p.exponent == top), default=Fraction(0))
+    gap = max((p.exponent - p.low for p in changes if p.exponent == top), default=Fraction(0))
     for term, p in found.items():
         if gap and term.backward and term.kind.endswith("dx"):
             found[term] = replace(p, low=min(p.low, p.exponent - gap))
