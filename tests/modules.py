@@ -195,3 +195,65 @@ class Modulated(nn.Module):
 
 def modulated(*, n: int, zero: bool = False):
     return Modulated(n, zero=zero), (torch.randn(2, 3, 8, 8), torch.randn(2, 16), torch.zeros(2, dtype=torch.long))
+
+
+class GatedDelta(nn.Module):
+    """A gated delta rule over two tokens, unrolled; queries and keys have length one, heads are fixed (Gated DeltaNet, 2412.06464)."""
+
+    def __init__(self, n: int, heads: int = 2):
+        super().__init__()
+        self.heads = heads
+        self.q, self.k, self.v, self.g, self.o = (nn.Linear(n, n, bias=False) for _ in range(5))
+        self.a, self.b = (nn.Linear(n, heads, bias=False) for _ in range(2))
+        self.a_log, self.dt_bias = (nn.Parameter(torch.zeros(heads)) for _ in range(2))
+        self.norm = nn.RMSNorm(n // heads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        split = lambda y: F.silu(y).unflatten(-1, (self.heads, -1))  # noqa: E731
+        q, k = (F.normalize(split(f(x)), dim=-1) for f in (self.q, self.k))
+        v, beta = split(self.v(x)), torch.sigmoid(self.b(x))[..., None]
+        kept = torch.exp(-torch.exp(self.a_log) * F.softplus(self.a(x) + self.dt_bias))[..., None, None]
+        state = torch.einsum("bhk,bhv->bhkv", k[:, 0] * beta[:, 0], v[:, 0])
+        out = [torch.einsum("bhkv,bhk->bhv", state, q[:, 0])]
+        for t in range(1, x.shape[1]):
+            state = state * kept[:, t]
+            error = v[:, t] - torch.einsum("bhkv,bhk->bhv", state, k[:, t])
+            state = state + torch.einsum("bhk,bhv->bhkv", k[:, t] * beta[:, t], error)
+            out.append(torch.einsum("bhkv,bhk->bhv", state, q[:, t]))
+        return self.o((self.norm(torch.stack(out, 1)) * split(self.g(x))).flatten(-2))
+
+
+def gated_delta_net(*, n: int):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.first, self.last = nn.Embedding(16, n), nn.RMSNorm(n), nn.RMSNorm(n)
+            self.mix, self.head = GatedDelta(n), nn.Linear(n, 16, bias=False)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            x = self.embedding(tokens)
+            return self.head(self.last(x + self.mix(self.first(x))))
+
+    return Model(), torch.randint(0, 16, (2, 2))
+
+
+class TokenMixer(nn.Module):
+    """A fixed number of tokens is mixed by a hidden layer that grows with the channels, which share it (timm's MLP-Mixer)."""
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.stem, self.head, self.norm = (
+            nn.Linear(8, n, bias=False),
+            nn.Linear(n, 10, bias=False),
+            nn.LayerNorm(n, elementwise_affine=False),
+        )
+        self.fc1, self.fc2 = nn.Linear(6, n, bias=False), nn.Linear(n, 6, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        h = h + self.fc2(torch.tanh(self.fc1(self.norm(h).transpose(1, 2)))).transpose(1, 2)
+        return self.head(self.norm(h).mean(1))
+
+
+def token_mixer(*, n: int):
+    return TokenMixer(n), torch.randn(2, 6, 8)

@@ -70,7 +70,9 @@ def test_groups_agree_with_the_unit_scaling_package():
     uu = pytest.importorskip("unit_scaling", reason="extra `zoo`")
 
     def theirs(n: int) -> nn.Module:
-        return nn.Sequential(uu.Linear(20, n, bias=True), nn.ReLU(), uu.Linear(n, n, bias=True), nn.ReLU(), uu.LinearReadout(n, 10, bias=True))
+        return nn.Sequential(
+            uu.Linear(20, n, bias=True), nn.ReLU(), uu.Linear(n, n, bias=True), nn.ReLU(), uu.LinearReadout(n, 10, bias=True)
+        )
 
     def rates(module: nn.Module) -> list[float]:
         return [group["lr"] for group in uu.optim.Adam(module.parameters(), lr=1.0).param_groups]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import N, assert_exponent, assert_row
 from torch import Tensor, nn
+from widelimit.paper_repro.check import Settings, expect, run_check
 from widelimit.synthetic.tracing import trace
 from widelimit.theory.architecture import Architecture
 from widelimit.theory.derivation import derive
@@ -312,3 +313,34 @@ def test_models_of_transformers(name: str, hidden: str):
     assert_row(table, hidden, init_std=N ** "-1/2", learning_rate=N**-1)
     assert {o.kind: o.multiplier for o in table.operations}["attention logits"] == N**-1
     assert ("output" in {o.kind for o in table.operations}) == (name == "gpt2")  # its embedding is tied
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_gated_delta_net():
+    """Adam's rates of the authors' code (mup_tables, section 10c), but for gains, whose 1/n is no maximal update.
+
+    Gates of a fixed number of heads are like readouts: at most n^-1 is stable where they learn features; the code starts at n^-1/2.
+    """
+    found = derive(traced(modules.gated_delta_net), "adam")
+    assert found.verdict == "unique"
+    rates = {row.weight: row.learning_rate["n"] for row in found.rows}
+    assert {name for name, power in rates.items() if power == -1} == {f"mix.{w}.weight" for w in "qkvgoab"} | {"head.weight"}
+    assert {name for name, power in rates.items() if power == 0} == rates.keys() - {f"mix.{w}.weight" for w in "qkvgoab"} - {"head.weight"}
+    assert {str(found.row(f"mix.{w}.weight").init_std) for w in "qkvgo"} == {"n^-1/2"}
+    assert {str(found.row(f"mix.{w}.weight").init_std) for w in "ab"} == {"n^-1"}
+
+
+def test_a_hidden_layer_shared_along_channels():
+    """Channels share their weights, so hidden features of two of them correlate: its output is a readout, at 1/n and with rate 1/n."""
+    factory = modules.token_mixer
+    net = traced(factory)
+    found = derive(net, "adam")
+    assert found.verdict == "unique"
+    assert [str(found.row(f"{w}.weight").init_std) for w in ("stem", "fc1", "fc2", "head")] == ["1", "1", "n^-1", "n^-1"]
+    assert [str(found.row(f"{w}.weight").learning_rate) for w in ("stem", "fc1", "fc2", "head")] == ["1", "1", "n^-1", "n^-1"]
+    settings = Settings((64, 128, 256), 8, (1, 2))
+    checked = run_check(net, found, settings, factory=factory)
+    assert checked.missed.empty and (checked.rows["verdict"] == "agrees").sum() > 10
+    wide = found.changed("fc2.weight", init_std=Powers(n="-1/2"))
+    assert not run_check(net, wide, settings, factory=factory, promise=expect(net, found, settings.steps)).missed.empty

@@ -58,3 +58,12 @@ def test_a_given_branch_contradicts_the_other_desideratum():
 
 def test_names_of_the_sets():
     assert "layerwise-update" in find_desiderata("complete") and "diverse-branches" in find_desiderata("depth-mup")
+
+
+@pytest.mark.parametrize("optimizer", ["muon-scaled", "muonh"])
+@pytest.mark.parametrize(("desiderata", "power"), [("complete", 0), ("depth-mup", "-1/2")])
+def test_hyperp_rates_of_depth(optimizer: str, desiderata: str, power: int | str):
+    """Muon and updates on a sphere: rates are L^-1/2 behind branches L^-1/2 (2603.28743, Table 1 and ArchScale's muP++)."""
+    table = derive(resmlp(branch=None), optimizer, desiderata=desiderata, regime=DEEP)
+    for row in (row for row in table.rows if row.shape.stack):
+        assert_exponent(row.learning_rate, L=power)
