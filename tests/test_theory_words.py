@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from helpers import assert_slope
-from widelimit.theory.words import Algebra, Gauss, Piece, Space
+from widelimit.theory.words import Algebra, Gauss, Piece, Space, agree
 
 SCALES = (16, 32, 64, 128)
 M, N, E, K = 1, 2, 4, 8  # bits of the dimensions m, n, e (an index) and k
@@ -232,3 +232,40 @@ def test_equal_products_square_to_a_mean():
         return np.sum((n**0.5 * normal(rng, m) * n**0.5 * normal(rng, m)) ** 2)
 
     w.check(squares, sample, draws=400, tolerance=0.15)  # its own fluctuation adds 8/m
+
+
+# -- pieces at different indices of a dimension along which a weight is shared
+TOKENS = 3  # a finite dimension has no bit
+F, S, T = (Gauss(i, out, 0, 0, (0, 0)) for i, out in ((10, M), (11, E), (12, E)))
+
+
+def test_inner_products_of_features_at_different_indices():
+    """``F s_e`` at two indices e: equal heads that do not vary along it cancel; those that do are independent."""
+    w = World()
+    shared, own = (w.apply(F, False, w.apply(S, False, [w.base], 0), 0), w.apply(w.We, False, [w.base], N))
+    for pieces, expected in ((shared, 1), (own, Fraction(1, 2) + 1)):  # `own` sums over n as well
+        found = [t for p in pieces for q in pieces for t in w.algebra.apart(p, q, M, E)]
+        assert Fraction(max(found)[0], w.space.unit) == expected and all(axes & E for _, _, axes in found)
+
+    def sample(rng: np.random.Generator, m: int, n: int, e: int, k: int) -> np.ndarray:
+        f, s = rng.standard_normal((m, TOKENS)), rng.standard_normal((TOKENS, 2))
+        return (f @ s[:, 0]) @ (f @ s[:, 1])
+
+    w.check_exponent(Fraction(1), sample, draws=64)
+
+
+def test_products_with_one_carrier_add_up():
+    """``sum_e (F s_e) s_e`` is coherent, though both vary with e; with another ``t_e`` it is not."""
+    w = World()
+    made, same, other = (w.apply(g, False, [w.base], 0)[0] for g in (S, S, T))
+    (seen,) = w.apply(F, False, [made], 0)
+    assert agree(seen, same, E) and not agree(seen, other, E)
+    mean = w.algebra.averaged(seen, E)
+    assert mean.word.free == M and mean.size == seen.size
+    for partner, power in ((same, 1), (other, Fraction(1, 2))):
+
+        def sample(rng: np.random.Generator, m: int, n: int, e: int, k: int, partner=partner) -> np.ndarray:
+            f, s, t = rng.standard_normal((m, TOKENS)), rng.standard_normal((TOKENS, e)), rng.standard_normal((TOKENS, e))
+            return f @ s @ (s if partner is same else t).T
+
+        w.check_exponent(Fraction(power), sample, draws=64, tolerance=0.15)  # what fluctuates adds a share of TOKENS / e
