@@ -1,5 +1,6 @@
 """Contradictions are proved: the smallest clashing sets, their Farkas certificates, and what was merely stuck."""
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -9,12 +10,14 @@ from helpers import covered_by_the_same_form
 from widelimit.theory import merging
 from widelimit.theory.architecture import Architecture
 from widelimit.theory.clash import _Decision, find_clash
+from widelimit.theory.derivation import derive
 from widelimit.theory.desiderata import find_desiderata, relations
 from widelimit.theory.graph import Graph
 from widelimit.theory.propagate import Net, Pruning
 from widelimit.theory.refutation import Branch, Certificate, recheck
 from widelimit.theory.scales import Axis, Powers, Regime
 from widelimit.theory.solve import Solution, Solver
+from widelimit.theory.table import ExponentTable
 from widelimit.theory.zoo import mlp, resmlp
 
 
@@ -116,6 +119,15 @@ def tampered(certificate: Certificate, how: str) -> Certificate:
 @pytest.mark.parametrize("how", ["multiplier", "sign", "label", "case"])
 def test_a_tampered_certificate_fails(how: str):
     assert not recheck(tampered(solved("large readout").certificate, how))
+
+
+def test_a_refutation_is_read_back():
+    table = derive(resmlp(branch=-1), "adam", desiderata="depth-mup", regime=Regime(n=0, L=1))
+    data = json.loads(json.dumps(table.as_json(explain=True)))
+    assert ExponentTable.from_json(data).certificates == table.certificates and table.certificates[0].holds()
+    proof = data["certificates"][0]["proof"]
+    (proof["cases"][0][1] if isinstance(proof, dict) else proof)[0][2] = "-1"
+    assert not ExponentTable.from_json(data).certificates[0].holds()
 
 
 def test_a_row_that_no_relation_has_proves_nothing():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from .linear import Row
 
@@ -58,6 +59,44 @@ class Certificate:
     def labels(self) -> tuple[str, ...]:
         """The relations that it uses."""
         return tuple(used(self.proof))
+
+    def as_json(self) -> dict[str, Any]:
+        """Rows as rationals in strings: the constant, then the coefficient of every unknown."""
+        relations = {key: {k: [_texts(r) for r in rows] for k, rows in getattr(self, key).items()} for key in ("terms", "bounds")}
+        return {**relations, "given": [_texts(r) for r in self.given], "proof": _proof_json(self.proof)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Certificate:
+        """Read what `as_json` wrote."""
+        terms, bounds = ({k: tuple(map(_row, rows)) for k, rows in data[key].items()} for key in ("terms", "bounds"))
+        return cls(terms, _proof(data["proof"]), bounds, tuple(map(_row, data["given"])))
+
+
+def _texts(row: Row) -> list[str]:
+    return [str(Fraction(a)) for a in row]
+
+
+def _row(texts: Sequence[str]) -> Row:
+    return tuple(map(Fraction, texts))
+
+
+def _proof_json(proof: Proof) -> Any:
+    if not isinstance(proof, Branch):
+        return [[label, _texts(row), str(multiplier)] for label, row, multiplier in proof]
+    cases = [[_texts(row), _proof_json(below)] for row, below in proof.cases]
+    dominated = [[_texts(term), _texts(larger), _proof_json(leaf)] for term, larger, leaf in proof.dominated]
+    return {"relation": proof.label, "cases": cases, "dominated": dominated}
+
+
+def _proof(data: Any) -> Proof:
+    if not isinstance(data, Mapping):
+        return _leaf(data)
+    cases = tuple((_row(row), _proof(below)) for row, below in data["cases"])
+    return Branch(data["relation"], cases, tuple((_row(term), _row(larger), _leaf(leaf)) for term, larger, leaf in data["dominated"]))
+
+
+def _leaf(data: Sequence[Any]) -> Leaf:
+    return tuple((label, _row(row), Fraction(multiplier)) for label, row, multiplier in data)
 
 
 def recheck(certificate: Certificate) -> bool:

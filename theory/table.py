@@ -174,7 +174,7 @@ class ExponentTable:
         return replace(self, gauge=gauge, rows=tuple(r.regauged(rule(r), optimizer) for r in self.rows), cases=cases, **inner)
 
     def as_json(self, *, explain: bool = False) -> dict[str, Any]:
-        """The schema of the command line: exponents as exact rationals in strings, keyed by axis; to explain, with chains."""
+        """The schema of the command line: exponents as exact rationals in strings, keyed by axis; to explain, with certificates."""
         scaled = self.regime is not None
         return {
             "schema": SCHEMA,
@@ -192,7 +192,7 @@ class ExponentTable:
             "cases": [case.as_json() for case in self.cases],
             "clash": list(self.clash),
             "notes": list(self.notes),
-            **({"certificates": [chain.as_json() for chain in self.chains]} if explain else {}),
+            **({"certificates": [found.as_json() for found in self.certificates]} if explain else {}),
             **({"per_axis": {key: self.per_axis.as_json()[key] for key in ("rows", "operations")}} if self.per_axis else {}),
         }
 
@@ -228,7 +228,7 @@ class ExponentTable:
             gauge=data.get("gauge", "multiplier-free"),
             free=tuple(data.get("free", ())),
             clash=tuple(data.get("clash", ())),
-            certificates=tuple(Chain.from_json(links) for links in data.get("certificates", ())),
+            certificates=tuple(_certificate(found) for found in data.get("certificates", ())),
         )
 
     def __str__(self) -> str:
@@ -253,6 +253,12 @@ def _row_json(row: Row) -> dict[str, Any]:
     flags = {"zero_init": row.zero_init, "shared_init": row.shared_init, "trained": row.trained}
     parts = [_row_json(p) for p in row.parts]
     return {"weight": row.weight, "shape": shape, **columns, **flags, "parts": parts, "reason": row.reason}
+
+
+def _certificate(data: Any) -> Chain | Certificate:
+    from .refutation import Certificate
+
+    return Certificate.from_json(data) if isinstance(data, Mapping) else Chain.from_json(data)
 
 
 def _row_from_json(data: Mapping[str, Any]) -> Row:
