@@ -67,7 +67,7 @@ def test_groups_agree_with_the_mup_package(optimizer: str):
 
 def test_groups_agree_with_the_unit_scaling_package():
     """u-muP: initial values and rates of Linear and LinearReadout; its embedding alone departs from muP (mup_tables, section 5)."""
-    uu = pytest.importorskip("unit_scaling", reason="extra `zoo`")
+    import unit_scaling as uu
 
     def theirs(n: int) -> nn.Module:
         return nn.Sequential(
@@ -105,7 +105,8 @@ def test_labels_for_optax():
     names, factors = labels(table("adamw"), WIDE)
     assert set(names) == {name for name, _ in modules.perceptron(n=64)[0].named_parameters()}
     assert factors[names["2.weight"]] == pytest.approx({"lr": 1 / 4, "eps": 1 / 4, "weight_decay": 4})
-    optax = pytest.importorskip("optax")
+    import optax
+
     transforms = {k: optax.adamw(0.01 * f["lr"], eps=1e-8 * f["eps"], weight_decay=0.1 * f["weight_decay"]) for k, f in factors.items()}
     parameters = {name: np.ones(2) for name in names}
     state = optax.multi_transform(transforms, names).init(parameters)

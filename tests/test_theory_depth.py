@@ -65,5 +65,7 @@ def test_names_of_the_sets():
 def test_hyperp_rates_of_depth(optimizer: str, desiderata: str, power: int | str):
     """Muon and updates on a sphere: rates are L^-1/2 behind branches L^-1/2 (2603.28743, Table 1 and ArchScale's muP++)."""
     table = derive(resmlp(branch=None), optimizer, desiderata=desiderata, regime=DEEP)
-    for row in (row for row in table.rows if row.shape.stack):
+    rows = [row for row in table.rows if row.shape.stack]
+    assert table.verdict == "unique" and len(rows) == 2
+    for row in rows:
         assert_exponent(row.learning_rate, L=power)

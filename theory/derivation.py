@@ -152,7 +152,7 @@ class _Case:
         """
         net, solution, sizes = self._solve(self.net(), given, pruning)
         degrees = self.optimizer.degree_back, self.optimizer.degree_forward
-        if solution.verdict in FOUND or degrees != (0, 0) or self.alignment is not None:
+        if solution.verdict in FOUND or degrees != (0, 0) or self.alignment is not None:  # growth has a form for whole degrees
             return net, solution, sizes
         again = self._solve(Net(self.architecture, self.regime, degrees=degrees), given, pruning)
         return again if again[1].verdict in FOUND else (net, solution, sizes)

@@ -92,8 +92,9 @@ def behave(
 ) -> Behaviour:
     """Propagate a table: ``steps`` gradients (None: as many as change anything).
 
-    An update's amplitude follows from its rate and from the size of the gradient of the same step, to which updates
-    contribute; these equations are solved by taking the largest piece of every gradient as an equation until it stays.
+    An update's amplitude follows from its rate and from the size of its weight's first gradient, to which earlier updates may
+    contribute; these equations are solved by taking the largest piece of every gradient as an equation until it stays. Where
+    the optimizer normalises gradients, amplitudes fall as these grow.
     """
     return _run(*_start(architecture, table, regime), steps, pruning)
 
@@ -135,7 +136,7 @@ def _update(table: ExponentTable, name: str, regime: Regime) -> Fraction:
 
 
 def _capped(net: Net, pruning: Pruning) -> Pruning:
-    """Keep as many pieces per tensor as change nothing (with twice as many, the same exponents); in large networks, half of them."""
+    """Keep 128 pieces per tensor (with 256, `gpt` and `llama` have the same exponents and low ends); in large networks, 64."""
     return pruning if pruning.cap is not None else replace(pruning, cap=128 if len(net.sites) < LARGE else 64)
 
 

@@ -174,7 +174,6 @@ def _affine_rows(solver: Solver, rows: Sequence[Row], forms: Mapping[str, Affine
 
 def _gradients(solver: Solver, solution: Solution, forms: Mapping[str, Affine]) -> tuple[dict[str, tuple[Affine, Affine]], list[Affine]]:
     """Both factors of every weight's gradient, and rows: no other piece is larger. Terms are collected on the way."""
-
     net, pruning = solver.net, replace(solver.pruning, slack=SLACK, order=solver.pruning.order + 1, ties=solver.pruning.order + 2)
     solver.evaluate(solution.point, pruning)
     report = net.propagate(solution.point, pruning)

@@ -1,7 +1,7 @@
 """Statements of the literature that contradict each other: networks decide.
 
-Each is an exponent of one term of one network under one table, which two parties give differently; they are listed in the
-package's own words, with where they stand.
+Each is an exponent of one term of one network under one table, listed in the package's own words, with where it stands; the
+exponent that is derived here stands against it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -18,8 +19,10 @@ from ...figures.fit import Slope, fit_slope
 from ...figures.style import BLUE, INK, RED, panels, save, styled
 from ...synthetic.store import Store
 from ...theory.architecture import Architecture
-from ...theory.derivation import derive
+from ...theory.derivation import alone, derive, gradient_sizes
+from ...theory.observables import Observable
 from ...theory.parameterizations import parameterization
+from ...theory.prediction import behave, predict_linear
 from ...theory.scales import Powers
 from ...theory.table import ExponentTable
 from ...theory.zoo import gpt, mlp, resmlp
@@ -35,18 +38,16 @@ HIDDEN, READOUT = "W2", "W3"
 
 @dataclass(frozen=True)
 class Question:
-    """One exponent that two parties give differently.
+    """One exponent in question.
 
     Args:
         name: a few words.
         statement: what is claimed, for which `claimed` is the exponent of the term.
         source: where.
         claimed: the exponent that follows from it.
-        derived: the exponent that is derived here.
         architecture: the network.
         table: how it scales; called when it is needed.
         term: weight and kind of the term, as in frames.
-        step: after which update.
         axis: what grows.
         sizes: over which it is fitted in the laptop preset.
     """
@@ -55,13 +56,21 @@ class Question:
     statement: str
     source: str
     claimed: Fraction
-    derived: Fraction
     architecture: Architecture
     table: Callable[[], ExponentTable]
     term: tuple[str, str]
-    step: int = 1
     axis: str = "n"
     sizes: tuple[int, ...] = (128, 256, 512)
+
+    @cached_property
+    def derived(self) -> Fraction:
+        """The exponent that is derived here, after one update with a vanishing rate."""
+        table, (weight, kind) = self.table(), self.term
+        regime = alone(self.architecture, next(a for a in self.architecture.axes if a.name == self.axis))
+        if kind == "gradient":
+            start = behave(self.architecture, table, regime=regime, steps=1)
+            return sum(gradient_sizes(start.net, start.report)[weight], Fraction(0))
+        return predict_linear(self.architecture, table, regime=regime)[Observable(weight, kind)].exponent
 
 
 def _rates(table: ExponentTable, **rates: str) -> ExponentTable:
@@ -95,53 +104,51 @@ HALF, ONE, ZERO = Fraction(1, 2), Fraction(1), Fraction(0)
 QUESTIONS = (
     Question(
         "epsilon of the input", "Adam's epsilon scales as 1/fan-in for all parameters, so the gradient of the input weight as n^0",
-        "Tensor Programs V (2203.03466), B.3", ZERO, -ONE, MLP, _derived(MLP, "adam"), ("W1", "gradient"),
+        "Tensor Programs V (2203.03466), B.3", ZERO, MLP, _derived(MLP, "adam"), ("W1", "gradient"),
     ),
     Question(
         "readout of SP with Adam", "with standard initialisation and rates 1, 1/n, 1/n logits are stable, since changes of features do not "
-        "align with the initial readout (omega = 1/2)", "Everett et al. (2407.05872)", ZERO, HALF, MLP,
+        "align with the initial readout (omega = 1/2)", "Everett et al. (2407.05872)", ZERO, MLP,
         _standard("adam", W2="-1", W3="-1"), (READOUT, "W0 dx"),
     ),
     Question(
         "SP with rates 1/n, Adam", "standard parameterisation with learning rate 1/n is in the kernel regime, as with SGD: the hidden "
-        "layer changes by n^-1/2", "Tensor Programs IV (2011.14522) read for Adam, against IVb (2308.01814), Remark 2.2.7", -HALF, ZERO,
-        MLP,
+        "layer changes by n^-1/2", "Tensor Programs IV (2011.14522) read for Adam, against IVb (2308.01814), Remark 2.2.7", -HALF, MLP,
         _standard("adam", W1="-1", W2="-1", W3="-1"), (HIDDEN, "dW x0"),
     ),
     Question(
         "SP with rates 1/n, SGD", "standard parameterisation with learning rate 1/n is in the kernel regime: the hidden layer changes by "
         "n^-1/2",
-        "Tensor Programs IV (2011.14522)", -HALF, -HALF, MLP, _standard("sgd", W1="-1", W2="-1", W3="-1"), (HIDDEN, "dW x0"),
+        "Tensor Programs IV (2011.14522)", -HALF, MLP, _standard("sgd", W1="-1", W2="-1", W3="-1"), (HIDDEN, "dW x0"),
     ),
     Question(
         "spectral rates for Adam", "Adam's learning rate is fan-out/fan-in (n^0 for hidden weights), which updates maximally",
-        "nanotron, spectral muP", ZERO, ONE, MLP, _derived(MLP, "adam", W2="0"), (HIDDEN, "dW x0"),
+        "nanotron, spectral muP", ZERO, MLP, _derived(MLP, "adam", W2="0"), (HIDDEN, "dW x0"),
     ),
     Question(
         "Muon matched to Adam's RMS", "with the factor 0.2 sqrt(max(fan-out, fan-in)) Muon takes Adam's rate 1/n",
-        "arXiv 2502.16982, as used in scale-ups that 2512.05620 calls incorrect", ZERO, -HALF, MLP,
+        "arXiv 2502.16982, as used in scale-ups that 2512.05620 calls incorrect", ZERO, MLP,
         _derived(MLP, "muon-rms", W2="-1"), (HIDDEN, "dW x0"),
     ),
     Question(
         "Muon with one rate", "Muon with the factor sqrt(fan-out/fan-in) needs no scaling of the hidden rate with the width",
-        "spectral condition (2310.17813)", ZERO, ZERO, MLP, _derived(MLP, "muon-scaled", W2="0"), (HIDDEN, "dW x0"),
+        "spectral condition (2310.17813)", ZERO, MLP, _derived(MLP, "muon-scaled", W2="0"), (HIDDEN, "dW x0"),
     ),
     Question(
         "rate of embeddings", "the learning rate of embeddings falls as n^-1/2 and still updates maximally", "u-muP (2407.17465)",
-        ZERO, -HALF, GPT, _derived(GPT, "adam", embedding="-1/2"), ("embedding", "dW x0"),
+        ZERO, GPT, _derived(GPT, "adam", embedding="-1/2"), ("embedding", "dW x0"),
     ),
     Question(
-        "rate of norm gains", "gains of norms take the rate 1/n as matrices do, which updates maximally", "code of Gated DeltaNet", ZERO,
-        -ONE, GPT,
-        _derived(GPT, "adam", **{"blocks.0.mlp_norm.gain": "-1"}), ("blocks.0.mlp_norm.gain", "dW x0"),
+        "rate of norm gains", "gains of norms take the rate 1/n as matrices do, which updates maximally", "code of Gated DeltaNet",
+        ZERO, GPT, _derived(GPT, "adam", **{"blocks.0.mlp_norm.gain": "-1"}), ("blocks.0.mlp_norm.gain", "dW x0"),
     ),
     Question(
         "first step of queries with SGD", "with logits over d the query moves as much at the first step as later",
-        "a count of one step with aligned queries", ZERO, -HALF, GPT, _derived(GPT, "sgd"), ("blocks.0.attention.query", "dW x0"),
+        "a count of one step with aligned queries", ZERO, GPT, _derived(GPT, "sgd"), ("blocks.0.attention.query", "dW x0"),
     ),
     Question(
         "depth with Adam", "behind branches of 1/L the rate of blocks is L^(2 alpha - 1) = L, for Adam as for SGD, and features change by "
-        "L^0", "a slip: Adam's power is alpha - 1 (2310.02244, 2505.01618)", ZERO, ONE, RESIDUAL, _deep("adam", 1), ("readout", "W0 dx"),
+        "L^0", "a slip: Adam's power is alpha - 1 (2310.02244, 2505.01618)", ZERO, RESIDUAL, _deep("adam", 1), ("readout", "W0 dx"),
         axis="L", sizes=(8, 16, 32),
     ),
 )  # fmt: skip
@@ -177,15 +184,15 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
 
 
 def _slope(question: Question, settings: Preset, store: Store) -> Slope:
-    """The slope of the term after so many updates with a vanishing rate."""
+    """The slope of the term after one update with a vanishing rate."""
     sizes = tuple(size * settings.factor for size in question.sizes)
     weight, kind = question.term
     conditions = Conditions.of(question.architecture, question.table(), question.axis, sizes)
-    rate, steps, seeds = conditions.vanishing_rate(max(sizes)), (question.step,), tuple(range(settings.seeds))
+    rate, steps, seeds = conditions.vanishing_rate(max(sizes)), (1,), tuple(range(settings.seeds))
     key = {"kind": "literature", "schema": 1, **conditions.as_data(), "sizes": sizes, "seeds": seeds, "steps": steps, "rate": rate}
     frame = store.get_or_make(key, lambda: conditions.measure(sizes, seeds, steps, rate))
     named = frame["term"] == kind if kind == "gradient" else frame["term"] == f"{weight}: {kind}"
-    chosen = frame[(frame["weight"] == weight) & named & (frame["step"] == question.step)]
+    chosen = frame[(frame["weight"] == weight) & named & (frame["step"] == 1)]
     table = chosen.pivot_table(index="seed", columns=f"size.{question.axis}", values="value")
     return fit_slope(table.columns.to_numpy(float), table.to_numpy(float))
 
