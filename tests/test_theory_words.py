@@ -6,7 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from helpers import assert_slope
-from widelimit.theory.words import Algebra, Gauss, Piece, Space, agree
+from widelimit.theory.space import Space
+from widelimit.theory.words import Algebra, Gauss, Piece, agree
 
 SCALES = (16, 32, 64, 128)
 M, N, E, K = 1, 2, 4, 8  # bits of the dimensions m, n, e (an index) and k

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .observables import Observable
-from .propagate import Net, Report, Site, Term
+from .propagate import Net, Report, Site
+from .space import Term
 
 
 @dataclass(frozen=True)

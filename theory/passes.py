@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from math import inf
 
-from .alignment import Exponent
 from .architecture import Node
 from .merging import Merging
-from .observables import Observable
-from .propagate import GradientPieces, Growth, Net, Noted, Pruning, Report, Site, Term, Update
-from .words import NOTHING, Algebra, Gauss, Piece, agree
+from .propagate import GradientPieces, Growth, Net, Pruning, Report, Site, Update
+from .space import Term
+from .weights import Weights
+from .words import NOTHING, Algebra, Piece
 
 OFFSET = frozenset({"softplus", "sigmoid", "softmax"})  # functions that are not zero at zero
 RECTIFIED = frozenset({"relu", "gelu", "silu"})  # zero at zero, with a mean over a symmetric argument of its size
@@ -27,34 +26,24 @@ class Run:
         self.merging = Merging(pruning, int(pruning.slack * net.space.unit))
         self.found: dict[str, Fraction] = {}
         self.bases = dict(BASES)
-        self.weights = [self._gauss(i, name) for i, name in enumerate(net.names)]
+        self.weights = Weights(net, pruning, self.algebra, self.merging)
         self.firsts: GradientPieces = {}
         self.latest: GradientPieces = {}
         self.grown: Growth = {}
         self.normalised = net.degrees != (1, 1)
-
-    def _gauss(self, ident: int, name: str) -> Gauss:
-        w = self.net.architecture.weights[name]
-        std = self.space.letter(f"std:{name}") if w.init == "gaussian" else None
-        return Gauss(ident, self.net.mask(w.out), self.net.mask(w.inn), self.net.mask(w.index), std)
-
-    def _via(self, weight: int) -> int:
-        """Which update made a piece: told apart for weights with an index, which are judged at the sum over it."""
-        return 2 + weight if self.weights[weight].index or self.pruning.trace else 1
 
     def piece(self, base: str) -> Piece:
         return Piece(0, 0, self.algebra.empty, self.bases.setdefault(base, len(self.bases)))
 
     def run(self, *, backward: bool = True) -> Report:
         """All steps: forward, backward, and the updates of the next step."""
-        updates: list[list[Update]] = [[] for _ in self.weights]
+        updates: list[list[Update]] = [[] for _ in self.net.names]
         order = self.pruning.order
         steps = order + 1 if self.pruning.steps is None else self.pruning.steps + 1
         for step in range(steps):
             # every later step multiplies one more update; what each normalises needs all of them
             self.order = order if self.normalised else max(0, order - (steps - 1 - step))
-            self.terms: dict[Observable, list[Noted]] = {}
-            self.incoherent: dict[Observable, tuple[int, int]] = {}
+            self.weights.start(self.order)
             self.found = {}
             acts = self._forward(updates)
             grads = self._backward(acts, updates) if backward or step < steps - 1 else [[] for _ in acts]
@@ -64,8 +53,8 @@ class Run:
             self.firsts, self.latest = largest | self.firsts, largest or self.latest
             if step < steps - 1:
                 updates = [self._update(i, step, acts, grads, before, largest) for i, before in enumerate(updates)]
-        incoherent = {o: size for o, (_, size) in self.incoherent.items()}
-        return Report(acts, grads, self.terms, incoherent, self.merging.dropped, self.merging.capped, self.firsts, self.latest, self.grown)
+        terms, incoherent, merging = self.weights.terms, self.weights.incoherent, self.merging
+        return Report(acts, grads, terms, incoherent, merging.dropped, merging.capped, self.firsts, self.latest, self.grown)
 
     # -- forward
     def _forward(self, updates: list[list[Update]]) -> list[list[Piece]]:
@@ -84,7 +73,7 @@ class Run:
             case "one":
                 return [self.piece("1")]
             case "dense":
-                return self._dense(site, args[0], updates[site.weight], backward=False)
+                return self.weights.apply(site, args[0], updates[site.weight], backward=False)
             case "map" | "softmax":
                 kind = node.kind or node.op
                 mean = [self.piece("1")] if kind in OFFSET else self._rectified(args[0]) if kind in RECTIFIED else []
@@ -167,132 +156,7 @@ class Run:
             return [Piece(p.size + q.size + half[0], p.form + q.form + half[1], empty, 0, signs, order, via)]
         return [Piece(s, f, empty, 0, signs, order, via) for s, f, signs in self.algebra.inner(p, q, over)]
 
-    # -- weights
-    def _dense(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
-        """A weight applied: its initial value and its update, each to what was there at initialisation and to the change."""
-        if self.net.alignment is not None:
-            return self._aligned(site, pieces, updates, backward=backward)
-        node, weight = site.node, self.weights[site.weight]
-        flipped = node.transposed != backward
-        over = (weight.out if flipped else weight.inn) & (site.dims if backward else self.net.sites[site.args[0]].dims)
-        out: list[Piece] = []
-        initial = self._note(node, "W0 x0", backward), self._note(node, "W0 dx", backward)
-        constant = weight.std is None and self.net.architecture.weights[node.weight].init == "ones"
-        for p in pieces:
-            made = [p] if constant else list(self.algebra.apply(weight, flipped, p, over))
-            out += made
-            initial[p.via > 0].extend((q.size, q.form, q.order) for q in made)
-            if p.via and made:
-                self._incoherent(node, "W0 dx", backward, made[0].size, p.order)
-        return out + self._updated(site, pieces, updates, over, flipped=flipped, backward=backward)
-
-    def _note(self, node: Node, kind: str, backward: bool) -> list[Noted]:
-        return self.terms.setdefault(Observable(node.name, kind, backward), [])
-
-    def _incoherent(self, node: Node, kind: str, backward: bool, size: int, order: int) -> None:
-        """Note the size that the first change of a term has before it aligns with the weight (central limit)."""
-        key = Observable(node.name, kind, backward)
-        lowest, largest = self.incoherent.get(key, (order, size))
-        if order <= lowest:
-            self.incoherent[key] = order, max(size, largest) if order == lowest else size
-
-    def _updated(self, site: Site, pieces: list[Piece], updates: list[Update], over: int, *, flipped: bool, backward: bool) -> list[Piece]:
-        out: list[Piece] = []
-        room, via = 2 * self.space.half(over | site.shared)[0], self._via(site.weight)
-        limit, inner, slack = self.order, self.algebra.inner, self.merging.slack
-        floors: list[float] = [-inf, -inf]  # of what was there at initialisation, and of changes
-        notes = self._note(site.node, "dW x0", backward), self._note(site.node, "dW dx", backward)
-        sides = [(u, *((u.right, u.left) if flipped else (u.left, u.right))) for u in updates]
-        for p in sorted(pieces, key=lambda p: -p.size):
-            kind, size_p, order_p = p.via > 0, p.size, p.order
-            for u, left, right in sides:
-                if u.reach + size_p + room < floors[kind]:
-                    break
-                total = u.order + order_p
-                if total > limit:
-                    continue
-                rest_size, rest_form = u.size - right.size, u.form - right.form
-                made = [
-                    Piece(rest_size + size, rest_form + form, left.word, left.base, signs ^ left.signs, total, via)
-                    for size, form, signs in inner(right, p, over)
-                ]
-                if site.shared:
-                    made += [
-                        Piece(r.size, r.form, r.word, r.base, r.signs, total, via) for r in self._across(site, u, left, right, p, over)
-                    ]
-                for q in made:
-                    out.append(q)
-                    notes[kind].append((q.size, q.form, total))
-                    floors[kind] = max(floors[kind], q.size - slack)
-                if kind:
-                    self._incoherent(site.node, "dW dx", backward, u.size + size_p + room // 2, total)
-        return out
-
-    def _across(self, site: Site, u: Update, left: Piece, right: Piece, p: Piece, over: int) -> Iterator[Piece]:
-        """An update is a sum over shared dimensions: what the places other than its own add to each of them."""
-        if not over and not left.random & ~site.shared:  # a matrix of fixed size
-            size, form = self.net.repeated(site, left, right)
-            yield p.times((u.size + size, u.form + form))
-            return
-        rest = Piece(u.size - right.size, u.form - right.form, left.word, left.base, left.signs)
-        if not right.random & site.shared:  # every place adds its left factor times the same inner product
-            for size, form, signs in self.algebra.inner(right, p, over):
-                summed = self.algebra.sum(rest.times((size, form)), site.shared)
-                yield Piece(summed.size, summed.form, summed.word, summed.base, summed.signs ^ signs)
-            return
-        half = self.space.half(site.shared)
-        if agree(left, right, site.shared):
-            q, r = (self.algebra.averaged(x, site.shared) for x in (rest, right))
-            for size, form, signs in self.algebra.inner(r, p, over):
-                yield Piece(q.size + size + 2 * half[0], q.form + form + 2 * half[1], q.word, q.base, q.signs ^ signs)
-            return
-        thing = frozenset((("left", left.word), ("right", right.word, right.base), ("at", p.word, p.base)))
-        signs = frozenset((name, more & ~site.shared) for name, more in left.signs if more & ~site.shared)
-        word = self.algebra.absorb(left.word, site.shared & left.word.free)
-        for size, form, axes in self.algebra.apart(right, p, over, site.shared):
-            own = signs ^ ({(self.algebra.name(thing), axes)} if axes else NOTHING)
-            yield Piece(rest.size + size + half[0], rest.form + form + half[1], word, left.base, own)
-
-    def _aligned(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
-        """Alignment exponents given: ``dW x0``, ``W0 dx`` and ``dW dx`` sum over the fan-in with them (Everett et al.)."""
-        node, empty = site.node, self.algebra.empty
-        name = node.weight
-        assert self.net.alignment is not None
-        alpha, omega, u = self.net.alignment.get(name, self.net.alignment[""])
-        half_over = site.dims if backward else self.net.sites[site.args[0]].dims
-        weight = self.weights[site.weight]
-        flipped = node.transposed != backward
-        over = (weight.out if flipped else weight.inn) & half_over
-        out: list[Piece] = []
-        std = weight.std if weight.std is not None else None
-        for p in pieces:
-            if std is not None:
-                factor = self._power(over, Fraction(1, 2) if backward or not p.via else omega)
-                q = p.times((std[0] + factor[0], std[1] + factor[1]))
-                out.append(q)
-                self._note(node, "W0 dx" if p.via else "W0 x0", backward).append((q.size, q.form, q.order))
-            for up in updates:
-                total = 1 + up.left.order + up.right.order + p.order
-                if total > self.order:
-                    continue
-                factor = self._power(over, u if p.via else alpha)
-                size, form = up.size + p.size + factor[0], up.form + p.form + factor[1]
-                q = Piece(size, form, empty, p.base, NOTHING, total, self._via(site.weight))
-                out.append(q)
-                self._note(node, "dW dx" if p.via else "dW x0", backward).append((size, form, total))
-        return out
-
-    def _power(self, axes: int, exponent: Exponent) -> Term:
-        if isinstance(exponent, str):
-            size, form = self.space.letter(f"align:{exponent}")
-            times = sum((p for i, p in enumerate(self.space.powers) if axes >> i & 1), Fraction(0))
-            if times.denominator != 1:
-                raise ValueError(f"a fan-in that grows as scale^{times}: the alignment `{exponent}` can be open where powers are whole")
-            return int(times) * size, int(times) * form
-        half = self.space.half(axes)
-        value = Fraction(half[0]) * 2 * exponent, Fraction(half[1]) * 2 * exponent
-        return int(value[0]), int(value[1])
-
+    # -- updates
     def _update(
         self, weight: int, step: int, acts: list[list[Piece]], grads: list[list[Piece]], before: list[Update], largest: GradientPieces
     ) -> list[Update]:
@@ -357,7 +221,7 @@ class Run:
                 return
             case "dense":
                 if sites[site.args[0]].node.op not in ("input", "one"):
-                    grads[site.args[0]] += self._dense(site, g, updates[site.weight], backward=True)
+                    grads[site.args[0]] += self.weights.apply(site, g, updates[site.weight], backward=True)
             case "scale":
                 factor = self._multiplier(node)
                 grads[site.args[0]] += [p.times(factor) for p in g]

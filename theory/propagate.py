@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import lcm
 
 from .alignment import Triple, symbols
 from .architecture import Architecture, Node
 from .observables import Observable
 from .scales import Regime
-from .words import Piece, Space, agree
+from .space import Space, Term
+from .words import Piece, agree
 
-Term = tuple[int, int]  # (size, form)
 Noted = tuple[int, int, int]  # (size, form, order)
 GradientPieces = dict[str, tuple[Piece, Piece]]
 Growth = dict[tuple[int, str], int]  # by how much (a form) the update of a step and weight is smaller than its gradient
@@ -246,6 +247,4 @@ class Net:
 
 
 def _denominator(values: Sequence[Fraction]) -> int:
-    from math import lcm
-
     return lcm(1, *(v.denominator for v in values))

@@ -7,83 +7,17 @@ it is contracted. Nothing is declared coherent or incoherent; it follows from tw
 * ``W p`` is a new letter, always: entries of RMS ``std * sqrt(contracted sizes) * |p|`` (central limit);
 * ``W (W^T q)`` also contains ``std^2 * (contracted sizes) * q`` (law of large numbers): the letters cancel.
 
-Sizes are exact integers in units of ``1 / Space.unit`` at a point (a value for every unknown exponent); beside its size a
-piece carries the same exponent as a linear form in the unknowns, packed into one integer so that adding is cheap.
+How sizes are written: `theory.space`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from math import lcm
 
-FIELD = 24  # bits of one packed coefficient; coefficients stay far below 2^22
+from .space import Space, Term
+
 NOTHING: frozenset[tuple[int, int]] = frozenset()
-
-
-class Space:
-    """The unknown exponents, the axes with their powers, and a point at which sizes are evaluated."""
-
-    def __init__(self, powers: Sequence[Fraction], unknowns: Sequence[str], denominator: int = 1):
-        self.unknowns = tuple(unknowns)
-        self.index = {name: i for i, name in enumerate(unknowns)}
-        self.constant_unit = 2 * lcm(denominator, *(p.denominator for p in powers))
-        self.powers = tuple(powers)
-        self._halves: dict[int, tuple[int, int]] = {}
-        self.known: dict[str, int] = {}  # unknowns written as forms in the others
-        self.move({})
-
-    def move(self, point: Mapping[str, Fraction]) -> None:
-        """Evaluate sizes at another point; unknowns that it leaves out are 0."""
-        self.point = {name: Fraction(point.get(name, 0)) for name in self.unknowns}
-        self.unit = lcm(self.constant_unit, *(v.denominator for v in self.point.values()))
-        self._factor = self.unit // self.constant_unit
-        self._halves.clear()
-
-    def letter(self, name: str) -> tuple[int, int]:
-        """(size, form) of one unknown."""
-        form = self.known.get(name)
-        return int(self.point[name] * self.unit), 1 << (FIELD * (1 + self.index[name])) if form is None else form
-
-    def substitute(self, forms: Mapping[str, Sequence[Fraction]]) -> None:
-        """Write some unknowns as forms in the others (rows as `unpack` gives them), so that equal forms are recognised."""
-        self.known = {}
-        for name, row in forms.items():
-            if all(Fraction(a).denominator == 1 for a in row):
-                self.known[name] = sum(int(a) << (FIELD * j) for j, a in enumerate(row))
-
-    def constant(self, value: Fraction) -> tuple[int, int]:
-        """(size, form) of a known exponent."""
-        units = value * self.constant_unit
-        if units.denominator != 1:
-            raise ValueError(f"the exponent {value} needs a finer unit than 1/{self.constant_unit}")
-        return int(units) * self._factor, int(units)
-
-    def half(self, axes: int) -> tuple[int, int]:
-        """(size, form) of half the exponents of a set of axes, given as a bit mask."""
-        found = self._halves.get(axes)
-        if found is None:
-            total = sum((p for i, p in enumerate(self.powers) if axes >> i & 1), Fraction(0))
-            found = self._halves[axes] = self.constant(total / 2)
-        return found
-
-    def unpack(self, form: int) -> tuple[int, ...]:
-        """The constant (in units of 1/constant_unit) and the coefficient of every unknown."""
-        digits, half, mask = [], 1 << (FIELD - 1), (1 << FIELD) - 1
-        for _ in range(1 + len(self.unknowns)):
-            digit = form & mask
-            if digit >= half:
-                digit -= 1 << FIELD
-            digits.append(digit)
-            form = (form - digit) >> FIELD
-        return tuple(digits)
-
-    def value(self, form: int) -> Fraction:
-        """The exponent that a form has at the point."""
-        constant, *coefficients = self.unpack(form)
-        terms = (c * self.point[name] for c, name in zip(coefficients, self.unknowns, strict=True) if c)
-        return Fraction(constant, self.constant_unit) + sum(terms, Fraction(0))
 
 
 @dataclass(frozen=True)
@@ -102,7 +36,7 @@ class Gauss:
     out: int
     inn: int
     index: int
-    std: tuple[int, int] | None
+    std: Term | None
 
 
 class Letter:
@@ -110,7 +44,7 @@ class Letter:
 
     __slots__ = ("flipped", "form", "index", "made", "proper", "size", "summed", "weight")
 
-    def __init__(self, weight: int, flipped: bool, summed: int, made: int, proper: int, index: int, exponent: tuple[int, int]):
+    def __init__(self, weight: int, flipped: bool, summed: int, made: int, proper: int, index: int, exponent: Term):
         self.weight, self.flipped, self.summed, self.made = weight, flipped, summed, made
         self.proper, self.index = proper, index
         self.size, self.form = exponent
@@ -157,11 +91,11 @@ class Piece:
         self.size, self.form, self.word, self.base = size, form, word, base
         self.signs, self.order, self.via = signs, order, via
 
-    def times(self, factor: tuple[int, int]) -> Piece:
+    def times(self, factor: Term) -> Piece:
         """The piece multiplied by a scalar of this (size, form)."""
         return Piece(self.size + factor[0], self.form + factor[1], self.word, self.base, self.signs, self.order, self.via)
 
-    def divided(self, factor: tuple[int, int]) -> Piece:
+    def divided(self, factor: Term) -> Piece:
         """The piece divided by a scalar of this (size, form)."""
         return self.times((-factor[0], -factor[1]))
 
@@ -359,7 +293,7 @@ class Algebra:
         for size, form, signs in self.inner(first, second, rest):
             yield size + factor[0], form + factor[1], signs
 
-    def _cancelled(self, p: Piece, q: Piece, over: int) -> tuple[Piece, Piece, int, tuple[int, int]]:
+    def _cancelled(self, p: Piece, q: Piece, over: int) -> tuple[Piece, Piece, int, Term]:
         """What is left to contract when the equal heads of two pieces have cancelled, over what, and the factor they leave."""
         a, b = p.word.head, q.word.head
         assert a is not None and b is not None
