@@ -30,7 +30,7 @@ class Graph:
     _nodes: dict[str, Node] = field(default_factory=dict)
     _stack: str = ""
 
-    def dims(self, **sizes: int | str | Powers | tuple[int, Powers | str]) -> None:
+    def dims(self, **sizes: int | str | Powers | tuple[int | Fraction, Powers | str]) -> None:
         """Declare dimensions: a number, an axis, a monomial, or (factor, monomial)."""
         for name, size in sizes.items():
             factor, powers = size if isinstance(size, tuple) else (1, size)

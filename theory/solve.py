@@ -281,9 +281,8 @@ class Solver:
             if empty and self.pruning.order >= LAST:
                 reasons = tuple(f"{k}: no term of {LAST} updates or fewer" for k in empty)
                 return Solution(point, "not decided", clash=reasons, stats=raised)
-            if empty:  # the order may have cut its terms
-                self.pruning = replace(self.pruning, order=self.pruning.order + 1)
-                point, unmet = self._from_below(1)
+            if empty or (unmet and self._may_need_more()):  # the order may have cut terms
+                point, unmet = self._at_next_order(point)
                 continue
             if unmet:
                 found = find_clash(self)
@@ -299,14 +298,19 @@ class Solver:
             elif solution.verdict == "infeasible":
                 unmet = list(solution.clash)
                 continue
-            elif self._stays(solution.point, raised):
+            elif self._stays(solution.point, raised) and not (solution.verdict == "family" and self._may_need_more()):
                 return replace(solution, stats=solution.stats | raised)
             elif self.pruning.order >= LAST:
                 return replace(solution, verdict="not decided", clash=(UNSETTLED,), stats=solution.stats | raised)
             else:
-                self.pruning = replace(self.pruning, order=self.pruning.order + 1)
+                point, unmet = self._at_next_order(point)
+                continue
             point, unmet = self.settle(self.pruning, point)
         return Solution(point, "not decided", clash=tuple(unmet), stats=raised)
+
+    def _may_need_more(self) -> bool:
+        """Whether terms that bind may be of a higher order: where normalised gradients grow, what makes them grow counts too."""
+        return self.net.degrees != (1, 1) and self.pruning.order < LAST - 1
 
     def _stays(self, point: Mapping[str, Fraction], raised: dict[str, int]) -> bool:
         """Whether products of one more update change nothing: the relations still hold at this point.
@@ -325,6 +329,12 @@ class Solver:
         if not held:
             self._collect(found)
         return held
+
+    def _at_next_order(self, point: dict[str, Fraction]) -> tuple[dict[str, Fraction], list[str]]:
+        """Settle with products of one more update, from below where that may change what gradients grow to."""
+        self.pruning = replace(self.pruning, order=self.pruning.order + 1)
+        empty = not all(self.pool.attained.values())
+        return self._from_below(1) if empty or self.net.degrees != (1, 1) else self.settle(self.pruning, point)
 
     def _from_below(self, depth: int) -> tuple[dict[str, Fraction], list[str]]:
         """Amplitudes first, with the multipliers and outputs pinned low; then everything."""

@@ -42,14 +42,17 @@ def resmlp(
     return g.build(g.dense("readout", g.norm(x, kind=norm), "y"))
 
 
-def _attention(g: Graph, i: int, x: str, *, bias: bool, rotary: bool, logits: Rational | None) -> str:
+def _attention(g: Graph, i: int, x: str, *, kv_heads: int | None, bias: bool, rotary: bool, logits: Rational | None) -> str:
     """Causal multi-head attention; the multiplier of the logits stands on the queries, before the sum it normalises."""
     label = lambda w: f"blocks.{i}.attention.{w}"  # noqa: E731
+    shared = (f"head{i}", f"d{i}") if kv_heads is None else (f"kv{i}", f"d{i}")
+    every = shared if kv_heads is None else (f"kv{i}", f"repeat{i}", f"d{i}")
     heads = {}
     for w in ("query", "key", "value"):
-        h = g.dense(label(w), x, (f"head{i}", f"d{i}"))
+        made = every if w == "query" else shared
+        h = g.dense(label(w), x, made)
         if bias and w != "key":  # the softmax cancels what a bias on the keys adds
-            h = g.bias(label(w) + ".bias", h, over=(f"head{i}", f"d{i}"))
+            h = g.bias(label(w) + ".bias", h, over=made)
         heads[w] = g.rotary(h, f"d{i}", "time") if rotary and w != "value" else h
     d = Powers(n=1, heads=-1)
     power = None if logits is None else d ** (logits)
@@ -57,7 +60,7 @@ def _attention(g: Graph, i: int, x: str, *, bias: bool, rotary: bool, logits: Ra
     k, v = (g.rename(heads[w], "time", "source") for w in ("key", "value"))
     scores = g.product(q, k, over=f"d{i}")
     mixed = g.product(g.softmax(scores, "source", causal=("time", "source")), v, over="source")
-    out = g.dense(label("output"), mixed, "n", over=(f"head{i}", f"d{i}"))
+    out = g.dense(label("output"), mixed, "n", over=every)
     return g.bias(label("output.bias"), out) if bias else out
 
 
@@ -75,14 +78,15 @@ def _feed_forward(g: Graph, i: int, x: str, *, bias: bool, gated: bool) -> str:
 
 def _transformer(
     name: str, *, blocks: int, vocab: int, positions: int, heads: int, tied: bool, bias: bool, gains: bool,
-    gated: bool, rotary: bool, norm: str, logits: Rational | None,
+    gated: bool, rotary: bool, norm: str, logits: Rational | None, kv_heads: int | None = None,
 ) -> Architecture:  # fmt: skip
     if blocks < 1:
         raise ValueError(f"`blocks` is {blocks}; a Transformer has at least one block")
     g = Graph(name, [WIDTH, Axis("heads", base=heads, power=Fraction(0), meaning="heads at fixed n")])
     g.dims(vocab=vocab, time=positions, source=positions, n="n")
     for i in range(blocks):
-        g.dims(**{f"head{i}": "heads", f"d{i}": Powers(n=1, heads=-1), f"m{i}": (4, "n")})
+        groups = {f"head{i}": "heads"} if kv_heads is None else {f"kv{i}": kv_heads, f"repeat{i}": (Fraction(1, kv_heads), "heads")}
+        g.dims(**groups, **{f"d{i}": Powers(n=1, heads=-1), f"m{i}": (4, "n")})
 
     def normed(x: str, label: str) -> str:
         x = g.norm(x, kind=norm)
@@ -94,7 +98,7 @@ def _transformer(
         x = g.add(x, g.dense("position", g.one(), ("time", "n"), over=()))
     for i in range(blocks):
         h = normed(x, f"blocks.{i}.attention_norm")
-        x = g.add(x, _attention(g, i, h, bias=bias, rotary=rotary, logits=logits))
+        x = g.add(x, _attention(g, i, h, kv_heads=kv_heads, bias=bias, rotary=rotary, logits=logits))
         h = normed(x, f"blocks.{i}.mlp_norm")
         x = g.add(x, _feed_forward(g, i, h, bias=bias, gated=gated))
     x = normed(x, "final_norm")
@@ -115,13 +119,18 @@ def gpt(
 
 
 def llama(
-    *, blocks: int = 1, vocab: int = 64, positions: int = 16, heads: int = 4, tied: bool = False, gains: bool = True,
-    logits: Rational | None = None,
+    *, blocks: int = 1, vocab: int = 64, positions: int = 16, heads: int = 4, kv_heads: int | None = None, tied: bool = False,
+    gains: bool = True, logits: Rational | None = None,
 ) -> Architecture:  # fmt: skip
-    """A LLaMA-like pre-norm Transformer: rotary positions, RMSNorm, gated SiLU; ``logits``: power of the head dimension."""
+    """A LLaMA-like pre-norm Transformer: rotary positions, RMSNorm, gated SiLU; ``logits``: power of the head dimension.
+
+    ``kv_heads``: grouped-query attention with so many heads of keys and values however many heads there are (None: as many).
+    """
+    if kv_heads is not None and (kv_heads < 1 or heads % kv_heads):
+        raise ValueError(f"`kv_heads` is {kv_heads}; it must divide the {heads} heads")
     return _transformer(
         "llama", blocks=blocks, vocab=vocab, positions=positions, heads=heads, tied=tied, bias=False, gains=gains,
-        gated=True, rotary=True, norm="rms", logits=logits,
+        gated=True, rotary=True, norm="rms", logits=logits, kv_heads=kv_heads,
     )  # fmt: skip
 
 
