@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .solve import Solution, Solver
 
 ZERO = Fraction(0)
+STEP = Fraction(1, 32)
 
 
 def certify(solver: Solver, point: Mapping[str, Fraction]) -> tuple[Solution, dict[str, Fraction] | None]:
@@ -113,7 +114,7 @@ class _Cone:
     """Directions in which the point can move: the union over the ways to keep every desideratum attained."""
 
     def __init__(self, solver: Solver, exact: Mapping[str, Fraction]):
-        self.solver, self.size = solver, solver.size
+        self.solver, self.size, self.exact = solver, solver.size, exact
         every = np.array(list(solver.pool.bounded), np.int64).reshape(-1, self.size + 1)
         tight = every[every @ vector(solver, exact) == 0]
         where = {tuple(row): i for i, row in enumerate(tight.tolist())}
@@ -150,29 +151,42 @@ class _Cone:
             self.loose.add("(branching stopped)")
         self._leaf(face.reduced, face.free, face.bounds)
 
-    def _leaf(self, reduced, free, bounds) -> None:
+    def _leaf(self, reduced: Reduction, free: Sequence[int], bounds: list[Row]) -> None:
         """What can still move here: towards larger standard deviations (then the point is not maximal), or sideways."""
         goal = reduced.reduce(self.up)
         goal_row = tuple(goal.get(j, ZERO) for j in (0, *free))
         box = [tuple([-1, *(sign * int(i == j) for j in range(len(free)))]) for i in range(len(free)) for sign in (1, -1)]
         best = maximise((0, *goal_row[1:]), bounds + box, len(free))
         if best.value > 0:
-            values = dict(zip(free, best.point, strict=True))
-            self.climb = {}
-            for j, name in enumerate(self.solver.space.unknowns, 1):
-                form = reduced.pivots.get(j, {j: Fraction(1)})
-                self.climb[name] = sum((a * values[k] for k, a in form.items() if k), ZERO)
-            return
+            direction = self._direction(reduced, free, best.point)
+            if self._holds(direction):
+                self.climb = direction
+                return
         level = [tuple(-a for a in goal_row)] if any(goal_row[1:]) else []
         for j, name in enumerate(self.solver.space.unknowns, 1):
             if name.startswith("norm:") or name in self.loose:
                 continue
             form = reduced.pivots.get(j, {j: Fraction(1)})
             row = tuple(form.get(k, ZERO) if k else ZERO for k in (0, *free))
-            if any(row) and any(
-                maximise(tuple(sign * a for a in row), bounds + level, len(free)).status == "unbounded" for sign in (1, -1)
-            ):
-                self.loose.add(name)
+            for sign in (1, -1) if any(row) else ():
+                end = maximise(tuple(sign * a for a in row), bounds + level + box, len(free))
+                if end.value > 0 and self._holds(self._direction(reduced, free, end.point)):
+                    self.loose.add(name)
+                    break
+
+    def _direction(self, reduced: Reduction, free: Sequence[int], values: Sequence[Fraction]) -> dict[str, Fraction]:
+        """How every unknown moves where the free ones move like this."""
+        known, moved = dict(zip(free, values, strict=True)), {}
+        for j, name in enumerate(self.solver.space.unknowns, 1):
+            form = reduced.pivots.get(j, {j: Fraction(1)})
+            moved[name] = sum((a * known[k] for k, a in form.items() if k), ZERO)
+        return moved
+
+    def _holds(self, direction: Mapping[str, Fraction]) -> bool:
+        """Whether the relations hold a little further: rows are those of one growth of the gradients, which may change with the point."""
+        if self.solver.net.degrees == (1, 1):
+            return True
+        return self.solver.lasts({name: value + STEP * direction[name] for name, value in self.exact.items()}, more=0)
 
 
 class _Face:

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from .alignment import Given as Alignment
 from .alignment import Triple, numbers, read_alignment, symbols
+from .amplitudes import starting_point
 from .architecture import Architecture
 from .chaining import find_chain
 from .closed_form import find_closed_form
@@ -20,6 +21,7 @@ from .solve import Solution, Solver
 from .table import COLUMNS, ExponentTable, Operation, Row, Shape
 
 FOUND = ("unique", "family")  # verdicts with a table
+GROWING = "gradients grow after the first step, and no table was found for updates that normalise them"
 Fixed = Mapping[str, Mapping[str, Powers]]
 
 
@@ -145,17 +147,34 @@ class _Case:
         return Net(self.architecture, self.regime, self.alignment)
 
     def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> tuple[Net, Solution, Sizes]:
-        """Solve as if gradients kept their size; where that gives nothing, follow how updates that normalise them answer.
+        """Solve as if gradients kept their size; where that gives nothing that lasts, follow how updates that normalise them answer.
 
         Behind a finite waist a gradient starts small and grows: an update in proportion to it takes log n steps, a normalised
         one does not.
         """
-        net, solution, sizes = self._solve(self.net(), given, pruning)
         degrees = self.optimizer.degree_back, self.optimizer.degree_forward
-        if solution.verdict in FOUND or degrees != (0, 0) or self.alignment is not None:  # growth has a form for whole degrees
-            return net, solution, sizes
+        found = self._solve(self.net(), given, pruning)
+        if degrees == (1, 1) or self.alignment is not None:
+            return found
+        lasts = found[1].verdict in FOUND and self._lasts(found, pruning)
+        if lasts or degrees != (0, 0):  # growth has a form for whole degrees
+            return found if lasts or found[1].verdict not in FOUND else self._undecided(found)
         again = self._solve(Net(self.architecture, self.regime, degrees=degrees), given, pruning)
-        return again if again[1].verdict in FOUND else (net, solution, sizes)
+        if again[1].verdict in FOUND or found[1].verdict not in FOUND:
+            return again if again[1].verdict in FOUND else found
+        return self._undecided(found)
+
+    def _lasts(self, found: tuple[Net, Solution, Sizes], pruning: Pruning) -> bool:
+        """Whether the relations hold as well where each step's update is normalised by its own gradient."""
+        table = self.table(found, "", {})
+        net, point = starting_point(self.architecture, table, self.regime, self.optimizer)
+        return Solver(net, self.names, {}, pruning).lasts(point)
+
+    @staticmethod
+    def _undecided(found: tuple[Net, Solution, Sizes]) -> tuple[Net, Solution, Sizes]:
+        """A table of gradients that keep their size, which they do not."""
+        solution = replace(found[1], verdict="not decided", free=(), certificate=None, clash=(GROWING,))
+        return found[0], solution, found[2]
 
     def _solve(self, net: Net, given: Mapping[str, Powers], pruning: Pruning) -> tuple[Net, Solution, Sizes]:
         """Solve with what is given; a given rate fixes an amplitude once the size of the gradient is known, so it is repeated."""

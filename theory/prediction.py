@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from .amplitudes import starting_point
 from .architecture import Architecture
 from .derivation import alone
-from .linear import Row, solve_equations
 from .observables import Observable
-from .optimizers import Optimizer, find_optimizer
-from .propagate import GradientPieces, Net, Pruning, Report
-from .scales import Powers, Regime
+from .optimizers import find_optimizer
+from .propagate import Net, Pruning, Report
+from .scales import Regime
 from .solve import LAST
 from .table import ExponentTable
 
@@ -60,28 +60,6 @@ def default_regime(architecture: Architecture) -> Regime:
     return alone(architecture, next(axis for axis in architecture.axes if axis.power))
 
 
-def point_of(architecture: Architecture, table: ExponentTable, regime: Regime) -> dict[str, Fraction]:
-    """Effective initial weights and multipliers of a table as unknowns of the calculus (amplitudes come later)."""
-    at = lambda powers: _exponent(powers, table, regime)  # noqa: E731
-    point = {}
-    for name, weight in architecture.weights.items():
-        row = table.row(name)
-        if weight.init == "gaussian" and not row.zero_init:
-            point[f"std:{name}"] = at(row.multiplier * row.init_std)
-    for node in architecture.operations:
-        operation = table.operation(node.name)
-        if node.power is None:
-            if operation is None:
-                raise ValueError(f"the table of `{table.target}` gives no multiplier for `{node.name}`")
-            point[f"mult:{node.name}"] = at(operation.multiplier)
-    return point
-
-
-def _exponent(powers: Powers, table: ExponentTable, regime: Regime) -> Fraction:
-    """The exponent of a cell in the common scale; tables of a joint regime write it as a power of ``scale``."""
-    return powers["scale"] + Powers({a: p for a, p in powers.items() if a != "scale"}).at(regime)
-
-
 def behave(
     architecture: Architecture,
     table: ExponentTable,
@@ -105,66 +83,13 @@ def _run(net: Net, point: Mapping[str, Fraction], steps: int | None, pruning: Pr
 
 
 def _start(architecture: Architecture, table: ExponentTable, regime: Regime | None) -> tuple[Net, Mapping[str, Fraction]]:
-    """The point of a table, with the amplitudes that its rates give to updates by the first gradient of each weight."""
     regime = table.regime or regime or default_regime(architecture)
-    optimizer = find_optimizer(table.optimizer)
-    net = Net(architecture, regime, degrees=(optimizer.degree_back, optimizer.degree_forward))
-    updates = {name: _update(table, name, regime) for name in net.names if f"amp:{name}" in net.space.index}
-    point = point_of(architecture, table, regime) | {f"amp:{name}": Fraction(-12) for name in updates}
-    order = _order(net, point, updates)
-    for _ in range(20):
-        report = net.propagate(point, Pruning(order=order, follow=False))
-        reached = dict(net.space.point)
-        new = _solve_amplitudes(net, reached, updates, report.firsts, optimizer)
-        if new == reached:
-            break
-        point = new
-    return net, reached
-
-
-def _order(net: Net, point: Mapping[str, Fraction], updates: Mapping[str, Fraction]) -> int:
-    """As many updates as have to be multiplied until every weight has a gradient (behind weights that start at zero)."""
-    for order in range(LAST):
-        if net.propagate(point, Pruning(order=order, follow=False)).firsts.keys() >= updates.keys():
-            return order
-    return LAST
-
-
-def _update(table: ExponentTable, name: str, regime: Regime) -> Fraction:
-    """Exponent of the effective update (multiplier^(1 + k) times rate) of a weight."""
-    return _exponent(table.row(name).invariants(find_optimizer(table.optimizer))["update"], table, regime)
+    return starting_point(architecture, table, regime, find_optimizer(table.optimizer))
 
 
 def _capped(net: Net, pruning: Pruning) -> Pruning:
     """Keep 128 pieces per tensor (with 256, `gpt` and `llama` have the same exponents and low ends); in large networks, 64."""
     return pruning if pruning.cap is not None else replace(pruning, cap=128 if len(net.sites) < LARGE else 64)
-
-
-def _solve_amplitudes(
-    net: Net, point: Mapping[str, Fraction], updates: Mapping[str, Fraction], pieces: GradientPieces, optimizer: Optimizer
-) -> dict[str, Fraction]:
-    """Amplitudes with ``amp + (1 - k_d) |g| + (1 - k_x) |x| = rate + offsets``, the pieces as forms in all amplitudes."""
-    size, unit, rows = len(net.space.unknowns), net.space.constant_unit, []
-    for name, value in point.items():
-        if not name.startswith("amp:"):
-            rows.append(_pin(net, name, value))
-    for name, rate in updates.items():
-        out, inn = net.fans(name)
-        given = rate + optimizer.offset(out, inn)
-        row = list(_pin(net, f"amp:{name}", given))
-        if name in pieces:
-            for share, piece in zip((1 - optimizer.degree_back, 1 - optimizer.degree_forward), pieces[name], strict=True):
-                row = [a + share * b for a, b in zip(row, net.space.unpack(piece.form), strict=True)]
-                row[0] += share * (Fraction(piece.size, net.space.unit) - net.space.value(piece.form)) * unit  # normalised before
-        rows.append(tuple(row))
-    solved = solve_equations(rows, size)
-    return {name: solved.pivots.get(j, {}).get(0, Fraction(0)) / unit for j, name in enumerate(net.space.unknowns, 1)}
-
-
-def _pin(net: Net, name: str, value: Fraction) -> Row:
-    row = [Fraction(0)] * (1 + len(net.space.unknowns))
-    row[0], row[1 + net.space.index[name]] = -value * net.space.constant_unit, Fraction(1)
-    return tuple(row)
 
 
 def predict(

@@ -312,20 +312,34 @@ class Solver:
         """Whether terms that bind may be of a higher order: where normalised gradients grow, what makes them grow counts too."""
         return self.net.degrees != (1, 1) and self.pruning.order < LAST - 1
 
-    def _stays(self, point: Mapping[str, Fraction], raised: dict[str, int]) -> bool:
-        """Whether products of one more update change nothing: the relations still hold at this point.
+    def lasts(self, point: Mapping[str, Fraction], more: int = 1) -> bool:
+        """Whether the relations hold at a point with products of so many updates more than are followed."""
+        return self._held(*self._evaluated(point, more))
 
-        In a large network only the largest pieces are followed; how many were not is written to ``raised``.
-        """
-        order = self.pruning.order + 1
-        cap = CAP if len(self.net.sites) >= LARGE and self.pruning.cap is None else self.pruning.cap
-        self.net.growth = None
-        report = self.net.propagate(point, replace(self.pruning, order=order, cap=cap), backward=False)
-        found = relations(self.net, report, self.names)
-        raised.update({"checked order": order, "capped at that order": report.capped})
+    def _evaluated(self, point: Mapping[str, Fraction], more: int) -> tuple[Report, Relations]:
+        """The relations alone, with gradients that grow as they do there; of more updates only the largest pieces in a large network."""
+        pruning = replace(self.pruning, order=self.pruning.order + more)
+        if more and len(self.net.sites) >= LARGE and pruning.cap is None:
+            pruning = replace(pruning, cap=CAP)
+        growth, self.net.growth = self.net.growth, None
+        try:
+            report = self.net.propagate(point, pruning, backward=False)
+        finally:
+            self.net.growth = growth
+        return report, relations(self.net, report, self.names)
+
+    @staticmethod
+    def _held(report: Report, found: Relations) -> bool:
         held = all(s <= 0 for terms in found.bounded.values() for s, _ in terms)
-        if not report.capped:
-            held = held and all(max(s for s, _ in terms) == 0 for terms in found.attained.values() if terms)
+        if report.capped:  # what attains a relation may be what was cut
+            return held
+        return held and all(max(s for s, _ in terms) == 0 for terms in found.attained.values() if terms)
+
+    def _stays(self, point: Mapping[str, Fraction], raised: dict[str, int]) -> bool:
+        """Whether products of one more update change nothing; how much of them was looked at is written to ``raised``."""
+        report, found = self._evaluated(point, 1)
+        raised.update({"checked order": self.pruning.order + 1, "capped at that order": report.capped})
+        held = self._held(report, found)
         if not held:
             self._collect(found)
         return held
@@ -342,4 +356,10 @@ class Solver:
         point, _ = self.settle(replace(self.pruning, order=1, follow=False), point)
         point, _ = self.settle(replace(self.pruning, follow=False), point)
         self.pinned = {}
-        return self.settle(self.pruning, point)
+        point, unmet = self.settle(self.pruning, point)
+        if unmet and self.net.degrees != (1, 1):  # what amplitudes answer to has moved with the rest: let them settle once more
+            self.pinned = {name: value for name, value in point.items() if name.startswith(("std:", "mult:")) and name not in self.fixed}
+            point, _ = self.settle(self.pruning, point)
+            self.pinned = {}
+            point, unmet = self.settle(self.pruning, point)
+        return point, unmet
