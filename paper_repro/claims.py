@@ -44,7 +44,8 @@ class Claim:
         id: unique, ``paper/figure/what``.
         statement: in our words.
         source: where it is claimed: paper and equation, table or figure; or the function here that predicts it.
-        kind: ``prediction`` of this package, which must be reproduced, or ``published``, which may fail if that is on record.
+        kind: ``prediction`` of this package, which must be reproduced, or ``published`` (somebody else's statement), which may fail
+            if that is on record.
         expected: the number claimed.
         tolerance: how far a measurement may be off.
         reason: why that far, in numbers (seed spread, finite-size term).

@@ -19,11 +19,13 @@ from ...figures.fit import Slope, fit_slope
 from ...figures.style import BLUE, INK, RED, panels, save, styled
 from ...synthetic.store import Store
 from ...theory.architecture import Architecture
-from ...theory.derivation import alone, derive, gradient_sizes
+from ...theory.case import gradient_sizes
+from ...theory.derivation import alone, derive
+from ...theory.graph import Graph
 from ...theory.observables import Observable
 from ...theory.parameterizations import parameterization
 from ...theory.prediction import behave, predict_linear
-from ...theory.scales import Powers
+from ...theory.scales import Axis, Powers
 from ...theory.table import ExponentTable
 from ...theory.zoo import gpt, mlp, resmlp
 from ..claims import NOT_REPRODUCED, REPRODUCED, Claim, Control
@@ -32,7 +34,8 @@ from ..papers import Progress
 from ..results import Result
 
 FIGURE = "verification/literature"
-MLP, GPT, RESIDUAL = mlp(activation="gelu"), gpt(vocab=16), resmlp(activation="gelu")
+MLP, GPT = mlp(activation="gelu"), gpt(vocab=16)
+RESIDUAL, PLAIN = resmlp(activation="gelu"), resmlp(activation="gelu", branch=0)
 HIDDEN, READOUT = "W2", "W3"
 
 
@@ -69,7 +72,7 @@ class Question:
         regime = alone(self.architecture, next(a for a in self.architecture.axes if a.name == self.axis))
         if kind == "gradient":
             start = behave(self.architecture, table, regime=regime, steps=1)
-            return sum(gradient_sizes(start.net, start.report)[weight], Fraction(0))
+            return sum(gradient_sizes(start.net, start.report.firsts)[weight], Fraction(0))
         return predict_linear(self.architecture, table, regime=regime)[Observable(weight, kind)].exponent
 
 
@@ -88,18 +91,48 @@ def _standard(optimizer: str, **rates: str) -> Callable[[], ExponentTable]:
     return lambda: _rates(parameterization("sp", MLP, optimizer), **rates)
 
 
-def _deep(optimizer: str, power: int) -> Callable[[], ExponentTable]:
-    """CompleteP with the learning rates of the blocks at another power of the depth."""
+def _initial(table: ExponentTable, **stds: Powers) -> ExponentTable:
+    """The table with other initial standard deviations."""
+    for weight, std in stds.items():
+        table = table.changed(weight, init_std=std)
+    return table
+
+
+def _deep(optimizer: str, power: int, embed: str = "0") -> Callable[[], ExponentTable]:
+    """CompleteP with the learning rates of the blocks, and of the embedding, at other powers of the depth."""
 
     def table() -> ExponentTable:
         found = derive(RESIDUAL, optimizer, desiderata="complete")
         for weight in ("up", "down"):
             found = found.changed(weight, learning_rate=Powers(n=found.row(weight).learning_rate["n"], L=power))
-        return found
+        return found.changed("embed", learning_rate=Powers(n=found.row("embed").learning_rate["n"], L=embed))
 
     return table
 
 
+def _scaled_at_start() -> ExponentTable:
+    """Depth-muP's rate at the ends of branches without its multipliers, which initial values replace; the rest hardly moves."""
+    found = _initial(parameterization("sp", PLAIN, "adam"), down=Powers(n="-1/2", L="-1/2"), readout=Powers(n=-1))
+    for weight, rate in {"embed": Powers(L=-2), "up": Powers(n=-1, L=-2), "down": Powers(n=-1, L="-1/2")}.items():
+        found = found.changed(weight, learning_rate=rate)
+    return found
+
+
+def _shared_keys() -> Architecture:
+    """Attention whose heads, as many as n, share the keys and the values of one."""
+    g = Graph("multi-query attention", [Axis("n", base=64)])
+    g.dims(vocab=16, time=8, source=8, n="n", repeat="n", d=8)
+    x = g.dense("embedding", g.input("time", "vocab", token=True), "n", over="vocab")
+    h = g.norm(x)
+    query = g.scale(g.dense("query", h, ("repeat", "d")), Powers(), at_base=Powers(n="-1/2"))
+    key, value = (g.rename(g.dense(name, h, "d"), "time", "source") for name in ("key", "value"))
+    pattern = g.softmax(g.product(query, key, over="d"), "source", causal=("time", "source"))
+    mixed = g.product(pattern, value, over="source")
+    x = g.add(x, g.dense("output", mixed, "n", over=("repeat", "d")))
+    return g.build(g.dense("readout", g.norm(x), "vocab"))
+
+
+SHARED = _shared_keys()
 HALF, ONE, ZERO = Fraction(1, 2), Fraction(1), Fraction(0)
 QUESTIONS = (
     Question(
@@ -143,6 +176,19 @@ QUESTIONS = (
         ZERO, GPT, _derived(GPT, "adam", **{"blocks.0.mlp_norm.gain": "-1"}), ("blocks.0.mlp_norm.gain", "dW x0"),
     ),
     Question(
+        "rate of shared keys", "keys that r heads share take the rate sqrt(r)/n and change by n^0 (here r grows as n)",
+        "GQA-muP (2605.15290), a report", ZERO, SHARED, _derived(SHARED, "adam", key="-1/2"), ("key", "dW x0"),
+    ),
+    Question(
+        "readout with a multiplier", "a readout with multiplier n^-1/2 and initial values n^0 is that of maximal updates: logits vanish at "
+        "first", "a note on Everett et al. (2407.05872)", -HALF, MLP, lambda: _initial(derive(MLP, "adam"), W3=Powers(n="-1/2")),
+        (READOUT, "W0 x0"),
+    ),
+    Question(
+        "readout with Lion", "the readout's rate falls as n^-1/2 with Lion and updates maximally", "README of dion", ZERO, MLP,
+        _derived(MLP, "lion", W3="-1/2"), (READOUT, "dW x0"),
+    ),
+    Question(
         "first step of queries with SGD", "with logits over d the query moves as much at the first step as later",
         "a count of one step with aligned queries", ZERO, GPT, _derived(GPT, "sgd"), ("blocks.0.attention.query", "dW x0"),
     ),
@@ -150,6 +196,15 @@ QUESTIONS = (
         "depth with Adam", "behind branches of 1/L the rate of blocks is L^(2 alpha - 1) = L, for Adam as for SGD, and features change by "
         "L^0", "a slip: Adam's power is alpha - 1 (2310.02244, 2505.01618)", ZERO, RESIDUAL, _deep("adam", 1), ("readout", "W0 dx"),
         axis="L", sizes=(8, 16, 32),
+    ),
+    Question(
+        "initial values for depth", "initial values of (2L)^-1/2 at the end of branches do what a multiplier L^-1/2 does: with the rate "
+        "L^-1/2 there features change by L^0", "GPT-2's scheme, used for Depth-muP", ZERO, PLAIN, _scaled_at_start, ("readout", "W0 dx"),
+        axis="L", sizes=(8, 16, 32),
+    ),
+    Question(
+        "rate of embeddings over depth", "the rate of embeddings falls as L^-1/2 and still updates maximally", "HyperP (2603.28743)", ZERO,
+        RESIDUAL, _deep("adam", 0, embed="-1/2"), ("embed", "dW x0"), axis="L", sizes=(8, 16, 32),
     ),
 )  # fmt: skip
 
@@ -234,5 +289,5 @@ def _draw(found: list[tuple[Question, Slope]], stem: Path) -> tuple[Path, ...]:
         )
         ax.set_yticks(list(places), [q.name for q, _ in found])
         ax.set(xlabel="exponent")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
         return save(figure, stem)

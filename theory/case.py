@@ -1,0 +1,208 @@
+"""One derivation in one regime: solve the desiderata, check what was found, read off rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from .alignment import Triple, symbols
+from .amplitudes import starting_point
+from .architecture import Architecture
+from .chaining import find_chain
+from .optimizers import Optimizer
+from .propagate import GradientPieces, Net, Pruning
+from .scales import Powers, Regime
+from .solve import Solution, Solver
+from .table import ExponentTable, Operation, Row, Shape
+
+FOUND = ("unique", "family")  # verdicts with a table
+GROWING = "gradients grow after the first step, and no table was found for updates that normalise them"
+Sizes = dict[str, tuple[Fraction, Fraction]]
+
+
+def gradient_sizes(net: Net, pieces: GradientPieces) -> Sizes:
+    """Exponents of the backward and the forward factor of every weight's gradient."""
+    unit = net.space.unit
+    return {name: (Fraction(g.size, unit), Fraction(x.size, unit)) for name, (g, x) in pieces.items()}
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A solution with the sizes of gradients: those that its amplitudes belong to (the first, where growth is followed), and late ones."""
+
+    net: Net
+    solution: Solution
+    sizes: Sizes
+    late: Sizes
+
+    @property
+    def found(self) -> bool:
+        return self.solution.verdict in FOUND
+
+
+@dataclass(frozen=True)
+class Case:
+    """One derivation in one regime."""
+
+    architecture: Architecture
+    optimizer: Optimizer
+    names: tuple[str, ...]
+    regime: Regime
+    key: str
+    alignment: Mapping[str, Triple] | None
+
+    def net(self) -> Net:
+        return Net(self.architecture, self.regime, self.alignment)
+
+    def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> Solved:
+        """Solve as if gradients kept their size; where that gives nothing that lasts, follow how updates that normalise them answer.
+
+        Behind a finite waist a gradient starts small and grows: an update in proportion to it takes log n steps, a normalised
+        one does not.
+        """
+        degrees = self.optimizer.degree_back, self.optimizer.degree_forward
+        plain = self._solve(self.net(), given, pruning)
+        if degrees == (1, 1) or self.alignment is not None or (plain.found and self._lasts(plain, pruning)):
+            return plain
+        if degrees == (0, 0):  # growth has a form for whole degrees
+            followed = self._solve(Net(self.architecture, self.regime, degrees=degrees), given, pruning)
+            if followed.found:
+                return followed
+        if not plain.found:
+            return plain
+        return replace(plain, solution=replace(plain.solution, verdict="not decided", free=(), certificate=None, clash=(GROWING,)))
+
+    def _lasts(self, solved: Solved, pruning: Pruning) -> bool:
+        """Whether the relations hold as well where each step's update is normalised by its own gradient."""
+        table = self.table(solved, "", {})
+        net, point = starting_point(self.architecture, table, self.regime, self.optimizer)
+        return Solver(net, self.names, {}, pruning).lasts(point)
+
+    def _solve(self, net: Net, given: Mapping[str, Powers], pruning: Pruning) -> Solved:
+        """Solve with what is given; a given rate fixes an amplitude once the size of the gradient is known, so it is repeated."""
+        fixed = {name: powers.at(self.regime) for name, powers in given.items() if name in net.space.index}
+        rates = {name[5:]: powers.at(self.regime) for name, powers in given.items() if name.startswith("rate:")}
+        if "kernel" in self.names:
+            pruning = replace(pruning, trace=True)
+        sizes: Sizes = {}
+        for _ in range(8):
+            amplitudes = {f"amp:{name}": self._amplitude(net, name, rate, sizes) for name, rate in rates.items() if sizes}
+            solver = Solver(net, self.names, fixed | amplitudes, pruning)
+            solution = solver.solve()
+            # of the order at which it was solved: what is attained has gradients of fewer updates than that
+            report = solver.evaluate(solution.point, solver.pruning)[0]
+            late = gradient_sizes(net, report.latest)
+            found = late if net.degrees == (1, 1) else gradient_sizes(net, report.firsts)
+            if not rates or found == sizes:
+                break
+            sizes = found
+        if solution.verdict in FOUND:
+            chain = find_chain(solver, solution.point, self.key, self.power(Fraction(1))[self.key])
+            solution = replace(solution, certificate=chain)
+        return Solved(net, solution, found, late)
+
+    def with_cases(self, table: ExponentTable, given: Mapping[str, Powers], pruning: Pruning) -> ExponentTable:
+        """The table with its pieces where some alignment exponents are symbols."""
+        from .symbolic import find_cases
+
+        if any(name.startswith("rate:") for name in given):
+            raise ValueError("alignment with symbols cannot be combined with a given learning rate")
+
+        def solve(values: Mapping[str, Fraction]) -> tuple[Solver, Solution]:
+            net = self.net()
+            fixed = {name: powers.at(self.regime) for name, powers in given.items() if name in net.space.index}
+            solver = Solver(net, self.names, {**fixed, **values}, pruning)
+            return solver, solver.solve()
+
+        def write(point: Mapping[str, Fraction], sizes: Sizes) -> ExponentTable:
+            return self.table(Solved(self.net(), Solution(dict(point), "unique"), sizes, sizes), table.desiderata, given)
+
+        note = "above are the rows of full alignment (1, 1/2, 1); below, those with symbols between 1/2 and 1"
+        return replace(table, notes=(*table.notes, note), cases=find_cases(symbols(self.alignment), solve, write))
+
+    def _amplitude(self, net: Net, name: str, rate: Fraction, sizes: Sizes) -> Fraction:
+        """The inverse of `rate`."""
+        back, forward = sizes.get(name, (Fraction(0), Fraction(0)))
+        return rate - self.rate(net, name, Fraction(0), back, forward, Fraction(0))
+
+    def power(self, exponent: Fraction) -> Powers:
+        return Powers({self.key: exponent if self.key == "scale" else exponent / self.regime[self.key]})
+
+    def table(self, solved: Solved, desiderata: str, given: Mapping[str, Powers]) -> ExponentTable:
+        """The table of a solution; it has no rows where nothing was found."""
+        solution = solved.solution
+        rows = tuple(self._row(solved, name) for name in solved.net.names)
+        operations = tuple(
+            Operation(n.name, n.kind or "multiplier", *self._operation(solution, n.name, given)) for n in self.architecture.operations
+        )
+        table = ExponentTable(
+            self.architecture.name, self.optimizer.name, rows, operations, desiderata=desiderata, verdict=solution.verdict,
+            free=tuple(f"{name} [{self.key}]" for name in solution.free), clash=solution.clash, notes=solution.notes,
+            certificates=(solution.certificate,) if solution.certificate else (),
+        )  # fmt: skip
+        if solution.verdict in FOUND:
+            return table
+        nearest = replace(table, verdict="given", desiderata="") if solution.verdict == "infeasible" else None
+        return replace(table, rows=(), operations=(), nearest=nearest)  # a wrong table is worse than none
+
+    def _operation(self, solution: Solution, name: str, given: Mapping[str, Powers]) -> tuple[Powers, str]:
+        node = self.architecture.node(name)
+        if node.power is not None:
+            return self._in_key(node.power), "given"
+        reason = "given" if f"mult:{name}" in given else "the largest that keeps what follows O(1) during training"
+        if node.written is not None and node.written.at(self.regime) != solution.point[f"mult:{name}"]:
+            reason += f"; the code has {self._in_key(node.written)}"
+        return self.power(solution.point[f"mult:{name}"]), reason
+
+    def _in_key(self, powers: Powers) -> Powers:
+        return self.power(powers.at(self.regime))
+
+    def _row(self, solved: Solved, name: str) -> Row:
+        net, solution = solved.net, solved.solution
+        weight, architecture = self.architecture.weights[name], self.architecture
+        shape = Shape(*(architecture.monomial(dims) for dims in (weight.out, weight.inn, weight.index)))
+        back, forward = solved.sizes.get(name, (Fraction(0), Fraction(0)))
+        late = solved.late.get(name, (Fraction(0), Fraction(0)))
+        std = solution.point.get(f"std:{name}", Fraction(0))
+        if not weight.trained:
+            return Row(name, shape, init_std=self.power(std), zero_init=weight.init == "zero", trained=False, reason="frozen")
+        rate = self.rate(net, name, solution.point.get(f"amp:{name}", Fraction(0)), back, forward, std)
+        added = [d.exponent(*late, *net.fans(name)) for d in self.optimizer.damping if "faithful" in self.names]
+        eps, damping, *_ = (*added, Fraction(0), Fraction(0))
+        decay = -rate if "equal-timescale" in self.names and self.optimizer.decay == "coupled" else Fraction(0)
+        return Row(
+            name, shape, init_std=self.power(std), learning_rate=self.power(rate), epsilon=self.power(eps),
+            weight_decay=self.power(decay), damping=self.power(damping), zero_init=weight.init == "zero",
+            reason=self._reason(net, name, std, rate, back, forward),
+        )  # fmt: skip
+
+    def rate(self, net: Net, name: str, amp: Fraction, back: Fraction, forward: Fraction, std: Fraction) -> Fraction:
+        """Exponent of the learning rate: update entries are amplitude times both factors of the gradient."""
+        k, (out, inn) = self.optimizer, net.fans(name)
+        rate = amp + (1 - k.degree_back) * back + (1 - k.degree_forward) * forward - k.offset(out, inn)
+        zero = self.architecture.weights[name].init == "zero"
+        return rate - std if k.relative and not zero else rate
+
+    def _reason(self, net: Net, name: str, std: Fraction, rate: Fraction, back: Fraction, forward: Fraction) -> str:
+        """One line of mathematics for the initialisation and one for the rate."""
+        weight = self.architecture.weights[name]
+        grows = net.mask(weight.out) | (net.mask(weight.index))
+        out, inn = net.fans(name)
+        show = lambda p: str(self.power(p)) if p else "1"  # noqa: E731
+        lines = []
+        if weight.init == "gaussian" and grows:
+            lines.append(f"W0 x0 = std sqrt({show(inn)}) |x| with |x| = {show(forward)} is Theta(1), so std = {show(std)}")
+        elif weight.init == "gaussian":
+            lines.append(f"its output has no growing axis: std = {show(std)} is the largest that keeps W0 dx bounded")
+        if weight.trained:
+            k = self.optimizer
+            factors = [f"|g|^{k.degree_back} = {show(k.degree_back * back)}"] if k.degree_back else []
+            size = (1 + k.degree_forward) * forward
+            factors += [f"|x|^{1 + k.degree_forward} = {show(size)}"] if size else []
+            factors += [f"fan-in {show(inn)} (aligned)"] if inn else []
+            shape = k.offset(out, inn)
+            factors += [f"shape factor {show(shape)}"] if shape else []
+            factors += [f"|W| = {show(std)}"] if k.relative and std else []
+            lines.append(f"dW x0 = rate{''.join(' * ' + f for f in factors)} changes the output by Theta(1), so rate = {show(rate)}")
+        return "; ".join(lines)
