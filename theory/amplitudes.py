@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from .architecture import Architecture
@@ -13,6 +14,8 @@ from .scales import Powers, Regime
 from .solve import LAST
 from .table import ExponentTable
 
+LARGE, CAP = 64, 64  # nodes; pieces per tensor in networks with so many
+
 
 def starting_point(
     architecture: Architecture, table: ExponentTable, regime: Regime, optimizer: Optimizer
@@ -22,9 +25,9 @@ def starting_point(
     trained = [name for name in net.names if f"amp:{name}" in net.space.index]
     updates = {name: _exponent(table.row(name).invariants(optimizer)["update"], table, regime) for name in trained}
     point = _point_of(architecture, table, regime) | {f"amp:{name}": Fraction(-12) for name in updates}
-    order = _order(net, point, updates)
+    pruning = _order(net, point, updates)
     for _ in range(20):
-        report = net.propagate(point, Pruning(order=order, follow=False))
+        report = net.propagate(point, pruning)
         reached = dict(net.space.point)
         new = _solve_amplitudes(net, reached, updates, report.firsts, optimizer)
         if new == reached:
@@ -33,12 +36,12 @@ def starting_point(
     return net, reached
 
 
-def _order(net: Net, point: Mapping[str, Fraction], updates: Mapping[str, Fraction]) -> int:
+def _order(net: Net, point: Mapping[str, Fraction], updates: Mapping[str, Fraction]) -> Pruning:
     """As many updates as have to be multiplied until every weight has a gradient (behind weights that start at zero)."""
-    for order in range(LAST):
-        if net.propagate(point, Pruning(order=order, follow=False)).firsts.keys() >= updates.keys():
-            return order
-    return LAST
+    pruning = Pruning(order=0, follow=False, cap=None if len(net.sites) < LARGE else CAP)
+    while pruning.order < LAST and not net.propagate(point, pruning).firsts.keys() >= updates.keys():
+        pruning = replace(pruning, order=pruning.order + 1)
+    return pruning
 
 
 def _point_of(architecture: Architecture, table: ExponentTable, regime: Regime) -> dict[str, Fraction]:

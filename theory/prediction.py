@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from .amplitudes import starting_point
+from .amplitudes import CAP, LARGE, starting_point
 from .architecture import Architecture
 from .derivation import alone
 from .observables import Observable
@@ -17,7 +17,6 @@ from .solve import LAST
 from .table import ExponentTable
 
 PREDICTION = Pruning(order=3, response=True, factors=0)
-LARGE = 64  # nodes
 SETTLED = 4  # the step from which on exponents stay
 ORDERS = (1, 2, 3, 4)  # at order two ``dW dx`` still lacks the change along the initial features; beyond four nothing was seen to change
 
@@ -88,8 +87,8 @@ def _start(architecture: Architecture, table: ExponentTable, regime: Regime | No
 
 
 def _capped(net: Net, pruning: Pruning) -> Pruning:
-    """Keep 128 pieces per tensor (with 256, `gpt` and `llama` have the same exponents and low ends); in large networks, 64."""
-    return pruning if pruning.cap is not None else replace(pruning, cap=128 if len(net.sites) < LARGE else 64)
+    """Keep 128 pieces per tensor (with 256, `gpt` and `llama` have the same exponents and low ends); in large networks, half of them."""
+    return pruning if pruning.cap is not None else replace(pruning, cap=2 * CAP if len(net.sites) < LARGE else CAP)
 
 
 def predict(
@@ -128,12 +127,18 @@ def predict(
 
 
 def _direct(start: tuple[Net, Mapping[str, Fraction]], key: int | None, terms: Iterable[Observable]) -> dict[Observable, Fraction]:
-    """Exponents at the first order that has a term, with attention patterns that do not align and a loss derivative that stays."""
+    """Exponents at the first order that has a term, with attention patterns that do not align and a loss derivative that stays.
+
+    Some terms need an aligned pattern to be there at all, so an order that adds none is the last (as all orders, in every network tried).
+    """
     found: dict[Observable, Fraction] = {}
     for order in range(2, LAST + 1):
+        new = _run(*start, key, replace(PREDICTION, order=order, pattern=False, loss=False)).exponents()
+        if found and new.keys() <= found.keys():
+            break
+        found = new | found
         if found.keys() >= set(terms):
             break
-        found = _run(*start, key, replace(PREDICTION, order=order, pattern=False, loss=False)).exponents() | found
     return found
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ZERO = Fraction(0)
 LAST = 4  # the highest order at which is solved
 UNSETTLED = "the table changes with every order: changes need ever more updates (log n steps, behind a finite bottleneck) to be felt"
+LATELY = 2  # evaluations kept: that of a point, and the one with ties that certifies it
 CAP, LARGE = 8, 30  # pieces per tensor, when the next order is looked at in a network with so many nodes
 
 
@@ -66,7 +67,7 @@ class Solver:
         self.pinned: dict[str, Fraction] = {}
         self._unpacked: dict[int, Row] = {}
         self._growth: Growth = {}
-        self._last: tuple | None = None  # the last evaluation, by point and pruning
+        self._lately: dict[tuple, tuple[Report, Relations, dict[str, Fraction]]] = {}  # the last evaluations, by point and pruning
 
     # -- forms
     def row(self, form: int) -> Row:
@@ -125,17 +126,19 @@ class Solver:
     # -- one step
     def evaluate(self, point: Mapping[str, Fraction], pruning: Pruning) -> tuple[Report, Relations, dict[str, Fraction]]:
         """Propagate at a point and collect its relations; the point comes back with what its norms divide by."""
-        key = tuple(sorted(point.items())), replace(pruning, follow=True)
-        if self._last is None or self._last[0] != key:
+        key = tuple(sorted(point.items())), replace(pruning, follow=True), tuple(self.space.known)
+        if key not in self._lately:
             report = self.net.propagate(point, pruning, backward=False)
             found = relations(self.net, report, self.names)
             if self.net.growth is None and report.growth != self._growth:  # relations hold for one growth only
-                self.pool, self.pure, self._growth = _Pool(), _Pool(), report.growth
+                self.pool, self.pure, self._growth, self._lately = _Pool(), _Pool(), report.growth, {}
             self._collect(found)
             done = report, found, dict(self.space.point)
-            self._last = None if report.outgrown and not pruning.follow else (key, done)
-            return done
-        return self._last[1]
+            if report.outgrown and not pruning.follow:
+                return done
+            self._lately = dict([*self._lately.items()][1 - LATELY :]) | {key: done}
+        self.space.move(self._lately[key][2])
+        return self._lately[key]
 
     def look(self, point: Mapping[str, Fraction], slack: Fraction = ZERO) -> Relations:
         """The relations at any point, without keeping their terms; with some slack also of smaller terms."""
