@@ -114,3 +114,17 @@ def test_square_root_of_the_head_dimension_is_infeasible():
     table = derive(gpt(bias=False, gains=False, logits="-1/2"), "adam")
     assert table.verdict == "infeasible"
     assert any("query" in label or "key" in label or "embedding" in label for label in table.clash), table.clash
+
+
+def test_heads_of_keys_change_nothing_while_the_width_grows_alone():
+    assert_same_table(derive(llama(kv_heads=2), "adam"), derive(llama(), "adam"))
+    with pytest.raises(ValueError, match="`kv_heads` is 3; it must divide the 4 heads"):
+        llama(kv_heads=3)
+
+
+@pytest.mark.slow
+def test_growing_heads_share_keys():
+    table = derive(llama(kv_heads=2, vocab=16), "adam", regime=Regime({"n": 1, "heads": 1}))
+    assert table.verdict == "unique", table.clash
+    for name in ("key", "value"):
+        assert_row(table, f"blocks.0.attention.{name}", init_std=Powers(scale=-1), learning_rate=Powers(scale=-1))

@@ -22,7 +22,7 @@ ZERO = Fraction(0)
 LAST = 4  # the highest order at which is solved
 UNSETTLED = "the table changes with every order: changes need ever more updates (log n steps, behind a finite bottleneck) to be felt"
 LATELY = 2  # evaluations kept: that of a point, and the one with ties that certifies it
-CAP, LARGE = 8, 30  # pieces per tensor, when the next order is looked at in a network with so many nodes
+CAP, LARGE = 64, 30  # pieces per tensor, when the next order is looked at in a network with so many nodes
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 from ..claims import NOT_REPRODUCED, Claim
 from ..papers import PRESETS, Figure, Outcome, Paper, Progress, find_figures, gather
 from ..papers import reproduce as make
+from ..parallel import spread
 from ..progress import progress_bar
 from ..report import write_report
 from ..results import results_home
@@ -64,19 +62,10 @@ def _outcomes(figures: Sequence[tuple[Paper, Figure]], preset: str, *, home: Pat
     if min(jobs, len(figures)) < 2:
         yield from make(figures, preset, home=home, progress=progress)
         return
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, threads)
-    with ProcessPoolExecutor(min(jobs, len(figures)), mp_context=get_context("spawn")) as pool:
-        started = [pool.submit(_one, paper, figure, preset, home) for paper, figure in figures]
-        try:
-            for finished in as_completed(started):
-                outcome = finished.result()
-                progress(f"{outcome.paper.name}/{outcome.figure.name}: finished after {outcome.seconds:.0f} s")
-                yield outcome
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    tasks = [(paper, figure, preset, home) for paper, figure in figures]
+    for _, outcome in spread(_one, tasks, jobs=jobs):
+        progress(f"{outcome.paper.name}/{outcome.figure.name}: finished after {outcome.seconds:.0f} s")
+        yield outcome
 
 
 def _one(paper: Paper, figure: Figure, preset: str, home: Path) -> Outcome:

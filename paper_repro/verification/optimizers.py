@@ -6,7 +6,6 @@ Shampoo); here networks say whether they hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +13,13 @@ import pandas as pd
 
 from ...synthetic.optimizers import EXECUTED
 from ...synthetic.store import Store
-from ...theory.architecture import Architecture
 from ...theory.derivation import derive
 from ...theory.table import ExponentTable
 from ...theory.zoo import gpt, mlp
 from ..check import QUICK, Settings, expect, run_check
 from ..claims import Claim, Control
 from ..papers import Progress
+from ..parallel import spread
 from ..results import Result
 from ..slope_claims import largest_excess, slope_claim, summary
 from .slope_panels import draw
@@ -31,18 +30,20 @@ NETWORKS = {"mlp": mlp(activation="gelu"), "gpt": gpt(vocab=16)}
 
 @dataclass(frozen=True)
 class Preset:
-    """Optimizers by architecture, and how each is checked."""
+    """Optimizers by architecture, how each is checked, and how many at a time."""
 
     optimizers: dict[str, tuple[str, ...]]
     checks: dict[str, Settings]
+    jobs: int = 1
 
 
 WIDTHS, STEPS = (64, 128, 256, 512), (1, 2, 3)
 PRESETS = {
     "smoke": Preset({"mlp": ("muon", "lamb", "shampoo")}, {"mlp": Settings((64, 128, 256), 6, (1,))}),
     "laptop": Preset(
-        {"mlp": EXECUTED, "gpt": EXECUTED},
+        {"gpt": EXECUTED, "mlp": EXECUTED},
         {"mlp": Settings(WIDTHS, 8, STEPS), "gpt": Settings(WIDTHS, 6, STEPS)},
+        jobs=2,
     ),
     "gpu": Preset(
         {"mlp": EXECUTED, "gpt": EXECUTED},
@@ -53,39 +54,34 @@ PRESETS = {
 
 def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -> Result:
     """Check every optimizer under its own table; as a control, under Adam's rates."""
-    settings, store = PRESETS[preset], Store(store_home / "store")
-    rows = pd.concat(list(_checks(settings, store, progress)), ignore_index=True)
-    foreign = pd.DataFrame(list(_foreign(settings, store, progress)), columns=["architecture", "optimizer", "excess"])
+    settings = PRESETS[preset]
+    tasks = [
+        (name, optimizer, settings.checks[name], store_home / "store") for name, all_ in settings.optimizers.items() for optimizer in all_
+    ]
+    parts, controls = [], []
+    for i, (rows, excess) in spread(_check, tasks, jobs=settings.jobs):
+        name, optimizer = tasks[i][:2]
+        progress(f"{name} {optimizer}: checked")
+        parts.append(rows.assign(architecture=name, optimizer=optimizer))
+        controls += [(name, optimizer, excess)] if excess is not None else []
+    rows = pd.concat(parts, ignore_index=True).sort_values(["architecture", "optimizer"], kind="stable", ignore_index=True)
+    foreign = pd.DataFrame(sorted(controls), columns=["architecture", "optimizer", "excess"])
     claims = [_claim(name, rows, foreign) for name in settings.optimizers]
     return Result(
         FIGURE, tuple(claims), draw(rows, out / "optimizers"), {"slopes": summary(rows), "under-adams-rates": foreign, "terms": rows}
     )
 
 
-def _checks(settings: Preset, store: Store, progress: Progress) -> Iterator[pd.DataFrame]:
-    for name, optimizers in settings.optimizers.items():
-        for optimizer in optimizers:
-            progress(f"{name} {optimizer}")
-            found = run_check(NETWORKS[name], derive(NETWORKS[name], optimizer), settings.checks[name], store=store)
-            yield found.rows.assign(architecture=name, optimizer=optimizer)
-
-
-def _foreign(settings: Preset, store: Store, progress: Progress) -> Iterator[tuple[str, str, float]]:
-    """Optimizers whose rates are not Adam's, trained with Adam's."""
-    for name, optimizers in settings.optimizers.items():
-        net = NETWORKS[name]
-        adam = derive(net, "adam")
-        for optimizer in optimizers:
-            own = derive(net, optimizer)
-            wrong = _with_rates(own, adam)
-            if wrong.rows != own.rows:
-                progress(f"{name} {optimizer} under Adam's rates")
-                yield name, optimizer, _excess(net, wrong, own, store)
-
-
-def _excess(net: Architecture, wrong: ExponentTable, own: ExponentTable, store: Store) -> float:
-    """By how much a table misses what another promises."""
-    return largest_excess(run_check(net, wrong, QUICK, promise=expect(net, own, (1,)), store=store).rows, together=True)
+def _check(name: str, optimizer: str, settings: Settings, store_home: Path) -> tuple[pd.DataFrame, float | None]:
+    """The rows of one optimizer, and by how much it misses what is derived when trained with Adam's rates, where these are others."""
+    net, store = NETWORKS[name], Store(store_home)
+    own = derive(net, optimizer)
+    found = run_check(net, own, settings, store=store)
+    wrong = _with_rates(own, derive(net, "adam"))
+    if wrong.rows == own.rows:
+        return found.rows, None
+    control = run_check(net, wrong, QUICK, promise=expect(net, own, (1,)), store=store)
+    return found.rows, largest_excess(control.rows, together=True)
 
 
 def _with_rates(table: ExponentTable, other: ExponentTable) -> ExponentTable:
