@@ -29,12 +29,15 @@ def gradient_sizes(net: Net, pieces: GradientPieces) -> Sizes:
 
 @dataclass(frozen=True)
 class Solved:
-    """A solution with the sizes of gradients: those that its amplitudes belong to (the first, where growth is followed), and late ones."""
+    """A solution, the order at which it was found, and sizes of gradients: those that its amplitudes belong to (the first, where
+    growth is followed), and late ones.
+    """
 
     net: Net
     solution: Solution
     sizes: Sizes
     late: Sizes
+    order: int = 0
 
     @property
     def found(self) -> bool:
@@ -77,7 +80,7 @@ class Case:
         """Whether the relations hold as well where each step's update is normalised by its own gradient."""
         table = self.table(solved, "", {})
         net, point = starting_point(self.architecture, table, self.regime, self.optimizer)
-        return Solver(net, self.names, {}, pruning).lasts(point)
+        return Solver(net, self.names, {}, replace(pruning, order=max(pruning.order, solved.order - 1))).lasts(point)
 
     def _solve(self, net: Net, given: Mapping[str, Powers], pruning: Pruning) -> Solved:
         """Solve with what is given; a given rate fixes an amplitude once the size of the gradient is known, so it is repeated."""
@@ -100,7 +103,7 @@ class Case:
         if solution.verdict in FOUND:
             chain = find_chain(solver, solution.point, self.key, self.power(Fraction(1))[self.key])
             solution = replace(solution, certificate=chain)
-        return Solved(net, solution, found, late)
+        return Solved(net, solution, found, late, solver.pruning.order)
 
     def with_cases(self, table: ExponentTable, given: Mapping[str, Powers], pruning: Pruning) -> ExponentTable:
         """The table with its pieces where some alignment exponents are symbols."""
