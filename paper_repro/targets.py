@@ -94,6 +94,8 @@ def _call(name: str, target: str, factory: Callable[..., Any]) -> Architecture:
     if _is_module(made):
         from ..synthetic.tracing import trace
 
+        if not axes:
+            raise ValueError(f"the factory `{target}` takes no size that grows: give it one without a default, as in `def {name}(*, n)`")
         return trace(factory, sizes, name=name)
     if not isinstance(made, Architecture):
         raise ValueError(
@@ -180,8 +182,10 @@ def load_fixed(name: str, architecture: Architecture, optimizer: str) -> Any:
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "weight" in row for row in rows):
         raise ValueError(f"`{name}` gives nothing to fix: it needs `rows`, each with a `weight` and the columns that are given")
     operations = [{"weight": o.get("name"), "multiplier": o.get("multiplier", {})} for o in data.get("operations", [])]
+    columns = ("multiplier", "init_std", "learning_rate")
+    for row, column in ((row, c) for row in [*rows, *operations] for c in columns if not isinstance(row.get(c, {}), dict)):
+        raise ValueError(f'`{name}`: `{column}` of `{row["weight"]}` is {row[column]!r}; write powers as {{"n": "-1/2"}}')
     try:
-        columns = ("multiplier", "init_std", "learning_rate")
         return {row["weight"]: {c: Powers(row[c]) for c in columns if c in row} for row in [*rows, *operations]}
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"`{name}`: {error}") from None

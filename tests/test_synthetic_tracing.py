@@ -177,6 +177,31 @@ class Halves(nn.Module):
         return left @ right.mT
 
 
+class Towers(nn.Module):
+    """The mean, or the sum, of the product of two towers' features."""
+
+    def __init__(self, n: int, *, mean: bool):
+        super().__init__()
+        self.a, self.b, self.mean = nn.Linear(8, n, bias=False), nn.Linear(8, n, bias=False), mean
+
+    def forward(self, x: Tensor) -> Tensor:
+        product = self.a(x) * self.b(x)
+        return product.mean(-1, keepdim=True) if self.mean else product.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_of_a_mean_only_the_quotient_has_to_be_stable(optimizer: str):
+    def factory(*, n: int, mean: bool = True):
+        return Towers(n, mean=mean), torch.randn(4, 8)
+
+    net = trace(factory, {"n": 64}, name="towers")
+    table = derive(net, optimizer)
+    assert table.verdict == "unique"
+    assert {(str(row.init_std), str(row.learning_rate)) for row in table.rows} == {("1", "n" if optimizer == "sgd" else "1")}
+    assert run_check(net, table, Settings((64, 256, 1024), 8, (1, 2)), factory=factory).missed.empty
+    assert derive(trace(partial(factory, mean=False), {"n": 64}, name="towers"), optimizer).verdict == "infeasible"
+
+
 REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "a size that is no monomial": (lambda *, n: (nn.Sequential(nn.Linear(8, n + 1), nn.Linear(n + 1, 2)), torch.randn(4, 8)), "65 at n=64"),
     "a logarithm": (lambda *, n: entrywise(lambda h: h / math.log(n), n), "no product of powers of the axes"),

@@ -177,7 +177,7 @@ class Case:
         return Row(
             name, shape, init_std=self.power(std), learning_rate=self.power(rate), epsilon=self.power(eps),
             weight_decay=self.power(decay), damping=self.power(damping), zero_init=weight.init == "zero",
-            reason=self._reason(net, name, std, rate, back, forward),
+            reason=self._reason(net, name, std, rate, *late),
         )  # fmt: skip
 
     def rate(self, net: Net, name: str, amp: Fraction, back: Fraction, forward: Fraction, std: Fraction) -> Fraction:

@@ -75,7 +75,7 @@ class Relations:
 def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
     """The relations of the desiderata for what one propagation found."""
     found = Relations()
-    for site, pieces in zip(net.sites, report.acts, strict=True):
+    for site, pieces in ((s, p) for s, p in zip(net.sites, report.acts, strict=True) if s.judged):
         found.bounded[f"stable {site.node.name}"] = [(p.size, p.form) for p in pieces]
     _normalisers(net, report, found)
     if "maximal-update" in names:

@@ -61,7 +61,7 @@ class Run:
         acts: list[list[Piece]] = []
         for site in self.net.sites:
             acts.append(self.merging.pieces(self._tensor(site, [acts[a] for a in site.args], updates)))
-            if self.pruning.ties:
+            if self.pruning.ties and site.judged:
                 self.merging.bounded.update(p.form for p in acts[-1] if not p.size)
         return acts
 

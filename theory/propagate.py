@@ -61,7 +61,8 @@ class Pruning:
 class Site:
     """A node compiled for one regime: dimensions as bit masks over those that grow.
 
-    ``shared``: dimensions that a weight has not and along which it is applied, so that its gradient is a sum over them.
+    ``shared``: dimensions that a weight has not and along which it is applied, so that its gradient is a sum over them;
+    ``judged``: whether it has to stay O(1) itself; of a sum that is divided next (a mean) only the quotient has to.
     """
 
     node: Node
@@ -70,6 +71,7 @@ class Site:
     over: int = 0
     weight: int = -1
     shared: int = 0
+    judged: bool = True
 
 
 @dataclass
@@ -160,7 +162,13 @@ class Net:
             w = self.architecture.weights[node.weight]
             both = self.mask(node.dims) & self.mask(self.architecture.node(node.args[0]).dims)
             shared = both & ~self.mask((*w.out, *w.inn, *w.index))
-        return Site(node, tuple(self.position[a] for a in node.args), self.mask(node.dims), over, weight, shared)
+        judged = node.op not in ("sum", "product") or not over or not self._only_scaled(node)
+        return Site(node, tuple(self.position[a] for a in node.args), self.mask(node.dims), over, weight, shared, judged)
+
+    def _only_scaled(self, node: Node) -> bool:
+        """Whether all that reads a node multiplies it by a given power."""
+        readers = [n for n in self.architecture.nodes if node.name in n.args]
+        return bool(readers) and all(n.op == "scale" and n.power is not None for n in readers)
 
     def _unknowns(self) -> list[str]:
         weights = self.architecture.weights.values()
