@@ -120,7 +120,7 @@ def _make_slowly(root: Path, log: Path) -> None:
     def make() -> pd.DataFrame:
         with log.open("a") as file:
             file.write("made\n")
-        time.sleep(0.5)
+        time.sleep(2)  # until the other process has come
         return FRAME
 
     Store(root).get_or_make(DATA, make)
@@ -128,7 +128,7 @@ def _make_slowly(root: Path, log: Path) -> None:
 
 def test_two_processes_make_a_result_once(store: Store, tmp_path: Path):
     log = tmp_path / "log"
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # another test may have started threads
     workers = [context.Process(target=_make_slowly, args=(store.root, log)) for _ in range(2)]
     for worker in workers:
         worker.start()
