@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any
 
 
@@ -31,4 +31,6 @@ def spread(function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], *, jo
                 yield started[finished], finished.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():  # what they have finished is kept; nobody waits for the rest
+                child.terminate()
             raise

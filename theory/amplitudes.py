@@ -11,10 +11,10 @@ from .linear import Row, solve_equations
 from .optimizers import Optimizer
 from .propagate import GradientPieces, Net, Pruning
 from .scales import Powers, Regime
-from .solve import LAST
+from .solve import CAP, LAST
 from .table import ExponentTable
 
-LARGE, CAP = 64, 64  # nodes; pieces per tensor in networks with so many
+HUGE = 64  # nodes of a network in which only the largest pieces are followed at any order
 
 
 def starting_point(
@@ -38,7 +38,7 @@ def starting_point(
 
 def _order(net: Net, point: Mapping[str, Fraction], updates: Mapping[str, Fraction]) -> Pruning:
     """As many updates as have to be multiplied until every weight has a gradient (behind weights that start at zero)."""
-    pruning = Pruning(order=0, follow=False, cap=None if len(net.sites) < LARGE else CAP)
+    pruning = Pruning(order=0, follow=False, cap=None if len(net.sites) < HUGE else CAP)
     while pruning.order < LAST and not net.propagate(point, pruning).firsts.keys() >= updates.keys():
         pruning = replace(pruning, order=pruning.order + 1)
     return pruning

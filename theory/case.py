@@ -96,7 +96,7 @@ class Case:
             # of the order at which it was solved: what is attained has gradients of fewer updates than that
             report = solver.evaluate(solution.point, solver.pruning)[0]
             late = gradient_sizes(net, report.latest)
-            found = late if net.degrees == (1, 1) else gradient_sizes(net, report.firsts)
+            found = gradient_sizes(net, report.firsts) if net.normalises else late
             if not rates or found == sizes:
                 break
             sizes = found

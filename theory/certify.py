@@ -184,7 +184,7 @@ class _Cone:
 
     def _holds(self, direction: Mapping[str, Fraction]) -> bool:
         """Whether the relations hold a little further: rows are those of one growth of the gradients, which may change with the point."""
-        if self.solver.net.degrees == (1, 1):
+        if not self.solver.net.normalises:
             return True
         return self.solver.lasts({name: value + STEP * direction[name] for name, value in self.exact.items()}, more=0)
 

@@ -30,7 +30,7 @@ class Run:
         self.firsts: GradientPieces = {}
         self.latest: GradientPieces = {}
         self.grown: Growth = {}
-        self.normalised = net.degrees != (1, 1)
+        self.normalised = net.normalises
 
     def piece(self, base: str) -> Piece:
         return Piece(0, 0, self.algebra.empty, self.bases.setdefault(base, len(self.bases)))

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from .amplitudes import CAP, LARGE, starting_point
+from .amplitudes import HUGE, starting_point
 from .architecture import Architecture
 from .derivation import alone
 from .observables import Observable
 from .optimizers import find_optimizer
 from .propagate import Net, Pruning, Report
 from .scales import Regime
-from .solve import LAST
+from .solve import CAP, LAST
 from .table import ExponentTable
 
 PREDICTION = Pruning(order=3, response=True, factors=0)
@@ -88,7 +88,7 @@ def _start(architecture: Architecture, table: ExponentTable, regime: Regime | No
 
 def _capped(net: Net, pruning: Pruning) -> Pruning:
     """Keep 128 pieces per tensor (with 256, `gpt` and `llama` have the same exponents and low ends); in large networks, half of them."""
-    return pruning if pruning.cap is not None else replace(pruning, cap=2 * CAP if len(net.sites) < LARGE else CAP)
+    return pruning if pruning.cap is not None else replace(pruning, cap=2 * CAP if len(net.sites) < HUGE else CAP)
 
 
 def predict(

@@ -149,6 +149,11 @@ class Net:
         self.space = Space(powers, self._unknowns(), _denominator([*fixed, *given]))
         self.initial_norms: dict[str, Fraction] = {}
 
+    @property
+    def normalises(self) -> bool:
+        """Whether updates depend less than in proportion on the gradient, so that these are followed as they grow."""
+        return self.degrees != (1, 1)
+
     def mask(self, dims: Sequence[str]) -> int:
         return sum(self.bit[d] for d in dict.fromkeys(dims) if d in self.bit)
 

@@ -91,7 +91,7 @@ class Solver(Iteration):
 
     def _may_need_more(self) -> bool:
         """Whether terms that bind may be of a higher order: where normalised gradients grow, what makes them grow counts too."""
-        return self.net.degrees != (1, 1) and self.pruning.order < LAST - 1
+        return self.net.normalises and self.pruning.order < LAST - 1
 
     def lasts(self, point: Mapping[str, Fraction], more: int = 1) -> bool:
         """Whether the relations hold at a point with products of so many updates more than are followed."""
@@ -129,7 +129,7 @@ class Solver(Iteration):
         """Settle with products of one more update, from below where that may change what gradients grow to."""
         self.pruning = replace(self.pruning, order=self.pruning.order + 1)
         empty = not all(self.pool.attained.values())
-        return self._from_below(1) if empty or self.net.degrees != (1, 1) else self.settle(self.pruning, point)
+        return self._from_below(1) if empty or self.net.normalises else self.settle(self.pruning, point)
 
     def _from_below(self, depth: int) -> tuple[dict[str, Fraction], list[str]]:
         """Amplitudes first, with the multipliers and outputs pinned low; then everything."""
@@ -138,7 +138,7 @@ class Solver(Iteration):
         point, _ = self.settle(replace(self.pruning, follow=False), point)
         self.pinned = {}
         point, unmet = self.settle(self.pruning, point)
-        if unmet and self.net.degrees != (1, 1):  # what amplitudes answer to has moved with the rest: let them settle once more
+        if unmet and self.net.normalises:  # what amplitudes answer to has moved with the rest: let them settle once more
             self.pinned = {name: value for name, value in point.items() if name.startswith(("std:", "mult:")) and name not in self.fixed}
             point, _ = self.settle(self.pruning, point)
             self.pinned = {}

@@ -21,10 +21,10 @@ from ...theory.zoo import gpt, llama, mlp, resmlp
 from ..check import Settings, expect, run_check
 from ..claims import Claim, Control
 from ..papers import Progress
-from ..parallel import spread
 from ..results import Result
 from ..slope_claims import largest_excess, slope_claim, summary
 from ..targets import load_architecture
+from .side_by_side import check_all
 from .slope_panels import draw
 
 FIGURE = "verification/architectures"
@@ -69,14 +69,7 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
     checks, jobs = PRESETS[preset].checks, PRESETS[preset].jobs
     slow_first = sorted(checks, key=lambda name: SLOW.index(name) if name in SLOW else len(SLOW))
     tasks = [(name, optimizer, checks[name], store_home / "store") for name in slow_first for optimizer in OPTIMIZERS]
-    parts, controls = [], []
-    for i, (rows, excess) in spread(_check, tasks, jobs=jobs):
-        name, optimizer = tasks[i][:2]
-        progress(f"{name} {optimizer}: checked")
-        parts.append(rows.assign(architecture=name, optimizer=optimizer))
-        controls.append((name, optimizer, excess))
-    rows = pd.concat(parts, ignore_index=True).sort_values(["architecture", "optimizer"], kind="stable", ignore_index=True)
-    standard = pd.DataFrame(sorted(controls), columns=["architecture", "optimizer", "excess"])
+    rows, standard = check_all(_check, tasks, jobs=jobs, progress=progress)
     claims = tuple(_claim(name, rows, standard) for name in PRESETS[preset].checks)
     tables = {"slopes": summary(rows), "under-the-standard-table": standard, "terms": rows}
     return Result(FIGURE, claims, draw(rows, out / "architectures"), tables)

@@ -19,9 +19,9 @@ from ...theory.zoo import gpt, mlp
 from ..check import QUICK, Settings, expect, run_check
 from ..claims import Claim, Control
 from ..papers import Progress
-from ..parallel import spread
 from ..results import Result
 from ..slope_claims import largest_excess, slope_claim, summary
+from .side_by_side import check_all
 from .slope_panels import draw
 
 FIGURE = "verification/optimizers"
@@ -58,14 +58,7 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
     tasks = [
         (name, optimizer, settings.checks[name], store_home / "store") for name, all_ in settings.optimizers.items() for optimizer in all_
     ]
-    parts, controls = [], []
-    for i, (rows, excess) in spread(_check, tasks, jobs=settings.jobs):
-        name, optimizer = tasks[i][:2]
-        progress(f"{name} {optimizer}: checked")
-        parts.append(rows.assign(architecture=name, optimizer=optimizer))
-        controls += [(name, optimizer, excess)] if excess is not None else []
-    rows = pd.concat(parts, ignore_index=True).sort_values(["architecture", "optimizer"], kind="stable", ignore_index=True)
-    foreign = pd.DataFrame(sorted(controls), columns=["architecture", "optimizer", "excess"])
+    rows, foreign = check_all(_check, tasks, jobs=settings.jobs, progress=progress)
     claims = [_claim(name, rows, foreign) for name in settings.optimizers]
     return Result(
         FIGURE, tuple(claims), draw(rows, out / "optimizers"), {"slopes": summary(rows), "under-adams-rates": foreign, "terms": rows}
