@@ -26,10 +26,10 @@ def compare_slopes(
 ) -> pd.DataFrame:
     """Fit the slope of every term over one axis and hold it against its predicted exponent.
 
-    A slope *agrees* within ``tolerance`` (the finite-size term, given) plus two standard errors over the seeds; where two standard
-    errors exceed ``tolerance`` it is *too noisy* to tell, and so is a term that is absent for a seed at some size (too small to be
-    felt there). A term that is inf or nan *diverged*; one that is zero throughout *vanishes*, which agrees with the prediction None
-    and misses any other.
+    A slope *agrees* within ``tolerance`` (the finite-size term, given) plus two standard errors over the seeds, and *misses* beyond;
+    one that agrees with two standard errors over ``tolerance`` is *too noisy* to tell, and so is a term that is absent for a seed at
+    some size (too small to be felt there). A term that is inf or nan *diverged*; one that is zero throughout *vanishes*, which agrees
+    with the prediction None and misses any other.
 
     Args:
         frame: long form, with columns ``seed, weight, term, step, value, size.<axis>``.

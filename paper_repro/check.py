@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..theory.architecture import Architecture
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ROUNDS = (1, 2, 3, 10)
 FEATURES = "feature learning"
+PARAMETERS = 8_000_000  # of the largest module that is trained when no sizes are asked for
 
 
 @dataclass(frozen=True)
@@ -94,18 +96,36 @@ def check(
         progress: called with a line of text.
     """
     tokens = reads_tokens(architecture) or factory is not None
-    chosen = tuple(sizes) or _default_sizes(architecture, 512 if tokens else 1024)
+    chosen = tuple(sizes) or _default_sizes(architecture, 512 if tokens else 1024, factory)
     rounds = tuple(dict.fromkeys([step for step in ROUNDS if step < steps] + [steps]))
     settings = Settings(chosen, seeds or (4 if tokens else 8), rounds)
     return run_check(architecture, table, settings, default_sizes=not sizes, factory=factory, progress=progress).rows
 
 
-def _default_sizes(architecture: Architecture, largest: int) -> tuple[int, ...]:
-    """Powers of two from 64; where a dimension is a root of the axis, those at which it is whole, up to 1024."""
+def _default_sizes(architecture: Architecture, largest: int, factory: Callable[..., Any] | None = None) -> tuple[int, ...]:
+    """Powers of two from 64; where a dimension is a root of the axis, those at which it is whole, up to 1024.
+
+    A module that is too large at some of them is checked at the four largest powers of two at which it is not.
+    """
     axis = next(a.name for a in architecture.axes if a.power)
     powers = (64, 128, 256, 512, 1024)
     whole = tuple(size for size in powers if exists(architecture, axis, size))
-    return tuple(size for size in powers if size <= largest) if whole == powers else whole
+    usual = tuple(size for size in powers if size <= largest) if whole == powers else whole
+    if factory is None or _fits(architecture, factory, axis, max(usual)):
+        return usual
+    smaller = (size for size in (256, 128, 64, 32, 16, 8, 4, 2) if size < max(usual) and exists(architecture, axis, size))
+    return tuple(sorted(islice((size for size in smaller if _fits(architecture, factory, axis, size)), 4)))
+
+
+def _fits(architecture: Architecture, factory: Callable[..., Any], axis: str, size: int) -> bool:
+    """Whether the module has no more than `PARAMETERS` at this size; one whose weights cannot be left unmade is taken to fit."""
+    from ..synthetic.tracing.record import build_on
+
+    try:
+        module, _ = build_on("meta", factory, architecture.sizes({axis: size}))
+    except (RuntimeError, NotImplementedError):
+        return True
+    return sum(p.numel() for p in module.parameters()) <= PARAMETERS
 
 
 def run_check(

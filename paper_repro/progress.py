@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,3 +32,19 @@ def progress_bar(title: str, total: int | None = None) -> Iterator[Bar]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield Bar(lambda line: bar.update(task, description=line), lambda: bar.advance(task))
+
+
+@contextmanager
+def waiting(title: str, after: float = 5.0) -> Iterator[None]:
+    """Say what a computation without parts is doing: with its time on a terminal, elsewhere a line after some seconds."""
+    if sys.stderr.isatty():
+        with progress_bar(title):
+            yield
+        return
+    line = threading.Timer(after, print, [f"{title}: this can take minutes"], {"file": sys.stderr, "flush": True})
+    line.daemon = True
+    line.start()
+    try:
+        yield
+    finally:
+        line.cancel()

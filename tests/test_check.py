@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from torch import nn
+from widelimit.paper_repro import check as checking
 from widelimit.paper_repro.check import Settings, check, expect, mutants, run_check
 from widelimit.paper_repro.conditions import Conditions, check_task
 from widelimit.theory.parameterizations import parameterization
@@ -80,3 +82,12 @@ def test_the_check_uses_far_fewer_samples_than_the_smallest_width():
 def test_the_base_lies_below_the_sizes_where_the_network_exists(sizes: tuple[int, ...], base: int):
     net = gpt(vocab=16)  # four heads
     assert Conditions.of(net, parameterization("sp", net, "sgd"), "n", sizes).base == base
+
+
+def test_a_module_is_checked_at_sizes_at_which_it_is_not_large(monkeypatch: pytest.MonkeyPatch):
+    def factory(*, n: int) -> tuple[nn.Module, int]:
+        return nn.Linear(n, n, bias=False), 0
+
+    assert checking._default_sizes(mlp(), 512, factory) == (64, 128, 256, 512)
+    monkeypatch.setattr(checking, "PARAMETERS", 64**2)
+    assert checking._default_sizes(mlp(), 512, factory) == (8, 16, 32, 64)

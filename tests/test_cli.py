@@ -149,6 +149,7 @@ WRONG = {
     "one table": (["compare", "mlp/mup"], "'B'"),
     "side with too many parts": (["compare", "mlp/mup/adam/x", "mlp/mup"], "`mlp/mup/adam/x`"),
     "side with an empty part": (["compare", "mlp//adam", "mlp/mup"], "`mlp//adam`"),
+    "tables of two networks": (["compare", "mlp", "gpt"], "no weight in common"),
     "side with an unknown table": (["compare", "mlp/mu", "mlp/mup"], "`mu`"),
     "side with an unknown optimizer": (["compare", "mlp/mup/adamm", "mlp/mup"], "`adamm`"),
     "sizes with a word": (["check", "mlp", "--sizes", "64,wide"], "`wide`"),

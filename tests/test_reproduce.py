@@ -117,7 +117,8 @@ def test_report_draws_on_what_is_kept(made: Made, tmp_path: Path):
 
 def test_ctrl_c_ends_a_process_with_130_and_a_sentence(tmp_path: Path):
     code = (
-        "import sys, time\nfrom widelimit.paper_repro import cli\nfrom widelimit.paper_repro.papers import Figure\n"
+        "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
+        "from widelimit.paper_repro import cli\nfrom widelimit.paper_repro.papers import Figure\n"
         "def load(figure):\n    print('started', flush=True)\n    time.sleep(60)\n"
         "Figure.load = load\ncli.main(sys.argv[1:])"
     )

@@ -163,3 +163,23 @@ def test_the_clash_is_minimal(monkeypatch: pytest.MonkeyPatch):
         parts = ({k: v for k, v in part.items() if k in kept} for part in (found.bounded, found.attained))
         logic = Logic(net, replace(found, **dict(zip(("bounded", "attained"), parts, strict=True))))
         assert logic.solver.check(logic.given(given)) == verdict, kept
+
+
+def test_too_many_pieces_are_compared_by_axes_and_else_refused(monkeypatch: pytest.MonkeyPatch):
+    whole = derive(attention(), "adam")
+    seen: list[tuple[int | None, int]] = []
+    count = merging.Merging.pieces
+
+    def counted(self: merging.Merging, found: list) -> list:
+        seen.append((self.pruning.factors, self.seen + len(found)))
+        return count(self, found)
+
+    monkeypatch.setattr(merging.Merging, "pieces", counted)
+    derive(attention(), "adam")
+    monkeypatch.setattr(merging, "WORK", max(n for _, n in seen) - 1)
+    by_axes = derive(attention(), "adam")
+    assert {factors for factors, _ in seen} == {2, 0}
+    assert not differences(whole, by_axes) and any("by the axes" in note for note in by_axes.notes)
+    monkeypatch.setattr(merging, "WORK", 2)
+    refused = derive(attention(), "adam")
+    assert refused.verdict == "not decided" and not refused.rows and "more kinds of terms" in refused.clash[0]

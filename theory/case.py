@@ -10,6 +10,7 @@ from .alignment import Triple, symbols
 from .amplitudes import starting_point
 from .architecture import Architecture
 from .chaining import find_chain
+from .merging import TooManyPieces
 from .optimizers import Optimizer
 from .propagate import GradientPieces, Net, Pruning
 from .scales import Powers, Regime
@@ -18,6 +19,7 @@ from .table import ExponentTable, Operation, Row, Shape
 
 FOUND = ("unique", "family")  # verdicts with a table
 GROWING = "gradients grow after the first step, and no table was found for updates that normalise them"
+BY_AXES = "too many pieces to follow every random factor: they are told apart by the axes that they vary over"
 Sizes = dict[str, tuple[Fraction, Fraction]]
 
 
@@ -59,6 +61,20 @@ class Case:
         return Net(self.architecture, self.regime, self.alignment)
 
     def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> Solved:
+        """Solve; where there are too many pieces, with random factors told apart by their axes alone, which a note then says."""
+        reason = ""
+        for tried in (pruning, replace(pruning, factors=0)):
+            try:
+                solved = self._lasting(given, tried)
+            except TooManyPieces as error:
+                reason = str(error)
+                continue
+            found = solved.solution
+            return solved if tried is pruning else replace(solved, solution=replace(found, notes=(*found.notes, BY_AXES)))
+        net = self.net()
+        return Solved(net, Solution(dict.fromkeys(net.space.unknowns, Fraction(0)), "not decided", clash=(reason,)), {}, {})
+
+    def _lasting(self, given: Mapping[str, Powers], pruning: Pruning) -> Solved:
         """Solve as if gradients kept their size; where that gives nothing that lasts, follow how updates that normalise them answer.
 
         Behind a finite waist a gradient starts small and grows: an update in proportion to it takes log n steps, a normalised

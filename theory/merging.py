@@ -8,8 +8,19 @@ from typing import Any
 from .propagate import Pruning, Update
 from .words import Letter, Piece, Word
 
+WORK = 2_000_000  # pieces that one evaluation may look at (a minute); thrice as many where random factors are told apart by axes
 Signs = frozenset[tuple[int, int]]
 Kept = tuple[int, int, int, int, tuple[Signs, ...], Any]  # size, form, order, gain, random factors, what they are of
+
+
+class TooManyPieces(ValueError):
+    """One evaluation would look at more pieces than it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "its activations have more kinds of terms than can be followed (millions of pieces in one evaluation); "
+            "a shorter recurrence, fewer positions or fewer layers in the example may do"
+        )
 
 
 class Merging:
@@ -23,7 +34,7 @@ class Merging:
     def __init__(self, pruning: Pruning, slack: int):
         self.pruning, self.slack = pruning, slack
         self.bounded = {0}  # forms of forward pieces that are 0 here and at most 0 wherever the network is stable
-        self.dropped = self.capped = 0
+        self.dropped = self.capped = self.seen = 0
         self._initial: set[Word] = set()
         self._heads: dict[tuple[int, int], object] = {}
 
@@ -33,7 +44,14 @@ class Merging:
         self._heads.clear()
 
     def pieces(self, found: list[Piece]) -> list[Piece]:
-        """Those of one tensor that are followed, the largest first."""
+        """Those of one tensor that are followed, the largest first.
+
+        Raises:
+            TooManyPieces: when this evaluation has looked at too many.
+        """
+        self.seen += len(found)
+        if self.seen > (WORK if self.pruning.factors else 3 * WORK):
+            raise TooManyPieces
         if len(found) < 2:
             return found
         best: dict[object, list[Kept]] = {}

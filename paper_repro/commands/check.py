@@ -7,7 +7,7 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..progress import progress_bar
+from ..progress import progress_bar, waiting
 from ..targets import choose, load_architecture, load_factory, load_table, parse_sizes
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def check(target: str, *, optimizer: str, parameterization: str | None, sizes: s
     else:
         from ...theory.derivation import derive
 
-        table = derive(architecture, optimizer)
+        with waiting(f"deriving the exponents of {architecture.name}"):
+            table = derive(architecture, optimizer)
     from ...figures.compare import misses
     from ..check import check as measure
 

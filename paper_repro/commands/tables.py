@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from ..progress import waiting
 from ..targets import choose, load_architecture, load_fixed, load_operand, load_table, parse_regime
 
 if TYPE_CHECKING:
@@ -33,16 +34,18 @@ def derive(
     if parameterization is None:
         from ...theory.derivation import derive as derive_table
 
-        table = derive_table(
-            architecture,
-            optimizer,
-            desiderata=desiderata or "mup",
-            regime=grown,
-            gauge=gauge,
-            alignment=alignment or "words",
-            fixed=load_fixed(fix, architecture, optimizer) if fix is not None else None,
-            closed_form=True,
-        )
+        fixed = load_fixed(fix, architecture, optimizer) if fix is not None else None
+        with waiting(f"deriving the exponents of {architecture.name}"):
+            table = derive_table(
+                architecture,
+                optimizer,
+                desiderata=desiderata or "mup",
+                regime=grown,
+                gauge=gauge,
+                alignment=alignment or "words",
+                fixed=fixed,
+                closed_form=True,
+            )
         print(show(table, form, explain=explain))
         return 0
     given = {"--desiderata": desiderata, "--alignment": alignment, "--fix": fix, "--regime": regime}
@@ -79,6 +82,8 @@ def compare(first: str, second: str, *, optimizer: str, form: str) -> int:
 
     choose("format", form, ("text", "json"))
     one, two = (load_operand(text, optimizer) for text in (first, second))
+    if not {row.weight for row in one.rows} & {row.weight for row in two.rows}:
+        raise ValueError(f"{first} and {second} have no weight in common; tables of one network can be compared")
     found = differences(one, two)
     if form == "json":
         plain = lambda power: None if power is None else power.as_json()  # noqa: E731
