@@ -146,6 +146,28 @@ def compare(
     return tables.compare(first, second, optimizer=optimizer, form=form)
 
 
+@app.command(short_help="Do the best hyperparameters transfer, and how fast?")
+def transfer(
+    case: Annotated[str, typer.Argument(metavar="CASE", help="See: widelimit list cases.")],
+    preset: Preset = "laptop",
+    form: ShortFormat = "text",
+) -> int:
+    """Measure how fast the best hyperparameter and the loss settle as a network grows, and say whether transfer is fast.
+
+    \b
+    The loss gap closes as n^-alpha, the best hyperparameter settles as n^-beta; transfer is fast if beta > alpha/2.
+    Examples:
+      widelimit transfer ridge
+      widelimit transfer single-eigenvalue --preset smoke
+      widelimit transfer shallow-linear --format json
+
+    Exit status 1 if the verdict is another than the case's theory has it.
+    """
+    from .commands import transfer as command
+
+    return command.transfer(case, preset=preset, form=form)
+
+
 @app.command(short_help="Run papers or figures; verdicts and report.")
 def reproduce(
     what: Annotated[list[str] | None, typer.Argument(metavar="[PAPER[/FIGURE]]...", help="What to reproduce.  [default: core]")] = None,
@@ -184,7 +206,7 @@ def report(out: Out = Path("report")) -> int:
 def list_names(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[architectures|optimizers|parameterizations|desiderata|gauges|papers]", help="One kind of name."),
+        typer.Argument(metavar="[architectures|optimizers|parameterizations|desiderata|gauges|cases|papers]", help="One kind of name."),
     ] = None,
 ) -> int:
     """List the names that the other commands understand.

@@ -1,4 +1,4 @@
-"""Domain assertions for the tests of `theory`; they fail with the cells or numbers that differ."""
+"""Domain assertions, which fail with the cells or numbers that differ, and the command line in this process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+import pytest
+from widelimit.paper_repro import cli
 from widelimit.theory.scales import Powers
 from widelimit.theory.table import ExponentTable, Row, Shape, differences
 
@@ -54,3 +56,11 @@ def table_of(optimizer: str, a: Sequence, b: Sequence, c: Sequence, g: Sequence 
 def covered_by_the_same_form(self, bucket, size, form, order, gain, signs, _) -> bool:
     """In place of `Merging._covered`: at every point the pieces are told apart by their forms."""
     return any(f == form and o <= order and other == signs for _, f, o, _, other, _ in bucket)
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command."""
+    with pytest.raises(SystemExit) as left:
+        cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    return int(left.value.code or 0), out, err

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import call
 from widelimit.paper_repro import cli
 from widelimit.paper_repro.targets import load_architecture, parse_regime, parse_sizes
 
-COMMANDS = ("derive", "check", "compare", "reproduce", "report", "list")
+COMMANDS = ("derive", "check", "compare", "transfer", "reproduce", "report", "list")
 NETWORK = """
 from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis
@@ -46,10 +47,7 @@ class Run:
         self.folder, self.capsys = folder, capsys
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            cli.main(list(arguments))
-        out, err = self.capsys.readouterr()
-        return int(left.value.code or 0), out, err
+        return call(self.capsys, *arguments)
 
     def refused(self, *arguments: str) -> str:
         """The one line that wrong input gets."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .curves import Array, Curves, PowerLaws, find_optima, fit_power_laws
-from .transfer import TransferRates
+from .transfer import TransferRates, local_slopes
 
 FAST, WEAK, NONE, UNKNOWN = "fast", "weak", "none", "cannot tell"
 VERDICTS = {
@@ -31,7 +32,7 @@ class Verdict:
         rates: of the loss gap and of the optimum (medians of the bootstrap); the third is twice the second (Proposition 1).
         loss: 95 % interval of alpha.
         hyperparameter: 95 % interval of beta.
-        advantage: 95 % interval of ``beta - alpha/2``.
+        advantage: 95 % interval of ``beta - alpha/2`` (see `judge_gaps` for known limits).
         places: the optimum at each size, in the unit of the grid.
         values: the metric there.
         costs: what the largest size loses with the optimum of each size, in units of the metric.
@@ -84,6 +85,41 @@ def judge(curves: Curves, *, paired: bool = False, draws: int = 400, seed: int =
     moved = fit_power_laws(curves.sizes, places, places.std(axis=0))
     lost = fit_power_laws(curves.sizes, values, values.std(axis=0), falling=True)
     return _weighed(moved, lost, nothing | {"costs": _costs(curves, mean[-1], optima.place)}, places)
+
+
+def judge_gaps(sizes: ArrayLike, gaps: ArrayLike, *, draws: int = 400, seed: int = 0) -> Verdict:
+    """The verdict where the limit is known, from the gaps of many random networks; each gap is the median over them.
+
+    What transfer costs is measured then, so its rate counts itself: ``advantage`` is half of what it has over alpha. That is
+    ``beta - alpha/2`` where curves keep their curvature (Proposition 1); with a growing horizon they do not.
+
+    Args:
+        sizes: increasing, shape ``(size,)``.
+        gaps: loss, hyperparameter, suboptimality; shape ``(draw, size, 3)``. One draw stands for a solution without randomness: its
+            intervals are those of the slopes between neighbouring sizes.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: if shapes do not fit or a gap is not positive.
+    """
+    n, table = np.asarray(sizes, float), np.asarray(gaps, float)
+    if table.ndim != 3 or table.shape[1:] != (n.size, 3) or not (table > 0).all():
+        raise ValueError(f"`gaps` needs the shape (draw, {n.size}, 3) and positive entries, not {table.shape}")
+    if len(table) > 1:
+        picks = np.random.default_rng(seed).integers(len(table), size=(draws, len(table)))
+        middles = np.median(table[picks], axis=1)
+        spread = np.log(n) - np.log(n).mean()
+        slopes = -np.einsum("dsg,s->dg", np.log(middles), spread) / (spread @ spread)
+        rates = TransferRates(*map(float, -(np.log(np.median(table, axis=0)).T @ spread) / (spread @ spread)))
+    else:
+        slopes = np.stack([-local_slopes(n, column) for column in table[0].T], axis=1)
+        rates = TransferRates(*map(float, np.median(slopes, axis=0)))
+    alpha, beta, advantage = _interval(slopes[:, 0]), _interval(slopes[:, 1]), _interval((slopes[:, 2] - slopes[:, 0]) / 2)
+    kind = NONE if beta[1] < SETTLING else FAST if advantage[0] > 0 else WEAK if advantage[1] < 0 else UNKNOWN
+    reason = f"c/a falls as a power of the size in [{2 * advantage[0]:.2f}, {2 * advantage[1]:.2f}]"
+    costs = tuple(float(c) for c in np.median(table, axis=0)[:, 2])
+    return Verdict(kind, reason, rates, alpha, beta, advantage, (), (), costs)
 
 
 def _widening(seeds: int) -> float:

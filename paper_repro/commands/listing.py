@@ -56,6 +56,12 @@ def _parameterizations() -> Mapping[str, str]:
     return {name: _summary(rule) for name, rule in PARAMETERIZATIONS.items()}
 
 
+def _cases() -> Mapping[str, str]:
+    from ..cases.catalogue import CASES
+
+    return {case.name: f"{case.title} ({case.source})" for case in CASES.values()}
+
+
 def _papers() -> Mapping[str, str]:
     from ..papers import PAPERS
 
@@ -71,6 +77,7 @@ KINDS: dict[str, Callable[[], Mapping[str, str]]] = {
     "parameterizations": _parameterizations,
     "desiderata": _desiderata,
     "gauges": _gauges,
+    "cases": _cases,
     "papers": _papers,
 }
 
