@@ -20,7 +20,8 @@ from .tasks import Task, batch_index
 NUMERICS = 1
 """Part of every key of the store; to be raised when training code changes results."""
 
-SCHEDULES = ("constant", "linear", "cosine")
+SCHEDULES = ("constant", "linear", "cosine", "stable-decay")
+COOLDOWN = 0.2  # part of the steps in which `stable-decay` falls to zero
 MAX_RECORDS = 60
 
 
@@ -42,7 +43,8 @@ class Ensemble:
         optimizer: by default the table's.
         momentum: of SGD.
         betas: of Adam.
-        schedule: factor on all rates: ``constant``, or to zero as ``linear`` or ``cosine``.
+        schedule: factor on all rates: ``constant``, or to zero as ``linear`` or ``cosine``, or linearly over the last fifth of the
+            steps as ``stable-decay`` (with a warmup: WSD).
         warmup: steps during which the factor rises linearly.
         dtype: ``float32`` or ``float64``.
         data_seed: of the order of the batches.
@@ -161,4 +163,6 @@ def schedule_factor(kind: str, step: int, steps: int, warmup: int = 0) -> float:
     if kind == "constant":
         return rise
     left = 1.0 - step / steps
+    if kind == "stable-decay":
+        return rise * min(1.0, left / COOLDOWN)
     return rise * (left if kind == "linear" else (1 - cos(pi * left)) / 2)

@@ -12,8 +12,8 @@ def sample_losses(
 ) -> Float[Tensor, "replica batch"]:
     """The loss of every sample, a mean over its positions.
 
-    ``squared`` is half the squared distance, summed over the last dimension; ``cross-entropy`` is taken over the
-    last dimension.
+    ``squared`` is half the squared distance and ``logistic`` is ``log(1 + e^f) - y f`` with y in {0, 1}, both summed over the last
+    dimension; ``cross-entropy`` is taken over it.
 
     Raises:
         ValueError: if targets do not fit the output.
@@ -25,6 +25,8 @@ def sample_losses(
         labels = targets.expand(output.shape[:-1]).reshape(-1)
         loss = functional.cross_entropy(output.reshape(-1, output.shape[-1]), labels, reduction="none")
         loss = loss.view(output.shape[:-1])
+    elif kind == "logistic":
+        loss = (functional.softplus(output) - targets.to(output.dtype) * output).sum(-1)
     else:
         loss = (output - targets.to(output.dtype)).square().sum(-1) / 2
     return loss.flatten(2).mean(2) if loss.ndim > 2 else loss

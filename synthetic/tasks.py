@@ -14,21 +14,21 @@ from jaxtyping import Int, Shaped
 from ..theory.architecture import Architecture
 from .streams import stream
 
-LOSSES = ("cross-entropy", "squared")
+LOSSES = ("cross-entropy", "logistic", "squared")
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """Data of a learning problem; the first ``train`` samples are for training, the rest for validation.
 
-    ``squared`` is half the squared distance, summed over the outputs; ``cross-entropy`` is taken over the last
-    dimension of the output; both are means over samples and positions.
+    ``squared`` is half the squared distance and ``logistic`` the cross-entropy of independent answers yes or no, both summed over
+    the outputs; ``cross-entropy`` is taken over the last dimension of the output; all are means over samples and positions.
 
     Args:
         name: for frames and messages.
-        inputs: (sample, *dims), float64, or int64 tokens.
-        targets: classes (sample, *positions), int64, or values (sample, *dims), float64.
-        loss: ``cross-entropy`` or ``squared``.
+        inputs: (sample, *dims), real numbers, or int64 tokens.
+        targets: classes (sample, *positions), int64, or values (sample, *dims), float64 (0 or 1 for ``logistic``).
+        loss: one of `LOSSES`.
         train: number of training samples.
     """
 
@@ -47,6 +47,8 @@ class Task:
             raise ValueError(f"`train` is {self.train} of the {len(self.inputs)} samples of the task `{self.name}`")
         if self.loss == "cross-entropy" and self.targets.dtype.kind != "i":
             raise ValueError(f"the task `{self.name}` needs integers as targets of the cross-entropy, not {self.targets.dtype}")
+        if self.loss == "logistic" and not np.isin(self.targets, (0, 1)).all():
+            raise ValueError(f"the task `{self.name}` needs zeros and ones as targets of the logistic loss")
 
     @cached_property
     def digest(self) -> str:
@@ -124,6 +126,36 @@ def markov(*, vocab: int = 64, positions: int = 16, samples: int = 2048, seed: i
         logits = last[tokens[:, t - 1]] + before[tokens[:, max(t - 2, 0)]]
         tokens[:, t] = np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)
     return Task("markov", tokens[:, :-1].copy(), tokens[:, 1:].copy(), "cross-entropy", samples // 2)
+
+
+def ball(*, inputs: int = 64, samples: int = 2**16, validation: int = 2**13, seed: int = 0) -> Task:
+    """Whether a Gaussian point lies outside the ball that holds half of them: ``y = 1{|x|^2 > median of chi^2_d}``, logistic loss.
+
+    Ghosh, Wu and Bietti, arXiv 2512.22768, section on weak transfer. With ``samples = steps * batch`` every batch is fresh.
+    """
+    from scipy.stats import chi2
+
+    x = _gaussian(samples + validation, inputs, 1.0, stream(seed, "ball"))
+    y = (np.einsum("si,si->s", x, x) > chi2.median(inputs)).astype(np.float32)
+    return Task("ball", x, y[:, None], "logistic", samples)
+
+
+def k_index(*, inputs: int = 64, index: int = 15, samples: int = 2**16, validation: int = 2**13, seed: int = 0) -> Task:
+    """``y = sqrt(d / (4k) sum_(i <= k) x_i^2)`` of ``x ~ N(0, (4/d) I_d)``, squared loss (arXiv 2512.22768, k-index regression).
+
+    Raises:
+        ValueError: if there are fewer inputs than indices.
+    """
+    if not 0 < index <= inputs:
+        raise ValueError(f"`index` is {index}; it must lie between 1 and the {inputs} inputs")
+    x = _gaussian(samples + validation, inputs, 2 / np.sqrt(inputs), stream(seed, "k-index"))
+    y = np.sqrt(inputs / (4 * index) * np.einsum("si,si->s", x[:, :index], x[:, :index]))
+    return Task("k-index", x, y[:, None], "squared", samples)
+
+
+def _gaussian(samples: int, inputs: int, std: float, rng: np.random.Generator) -> np.ndarray:
+    """In single precision: millions of fresh samples are kept at once."""
+    return rng.standard_normal((samples, inputs), np.float32) * np.float32(std)
 
 
 def batch_index(seed: int, steps: int, n: int, batch: int) -> Int[np.ndarray, "step batch"]:

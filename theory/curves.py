@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 WINDOW = 7  # points around the lowest that the cubic is fitted to
+STEEP = 1.5  # largest over least value of a window, from which logarithms are fitted
 EXPONENTS = np.concatenate([np.linspace(0.02, 1.5, 75), np.linspace(1.55, 4.0, 50)])
 
 
@@ -79,6 +80,8 @@ class Optima:
 def find_optima(points: ArrayLike, losses: ArrayLike) -> Optima:
     """The minimum of a cubic fitted to the `WINDOW` finite points around the lowest one.
 
+    Where the metric is positive and varies by more than half, its logarithm is fitted.
+
     Args:
         points: increasing, shape ``(point,)``.
         losses: shape ``(..., point)``; inf where a run diverged.
@@ -115,6 +118,14 @@ def _window(usable: NDArray[np.bool_], middle: int) -> NDArray[np.intp]:
 
 
 def _lowest(x: Array, y: Array, left: float, right: float) -> tuple[Array, Array]:
+    """Minimum of the fit between two points."""
+    if y.min() > 0 and (y.max(axis=1) > STEEP * y.min(axis=1)).any():
+        place, value = _vertex(x, np.log(y), left, right)
+        return place, np.exp(value)
+    return _vertex(x, y, left, right)
+
+
+def _vertex(x: Array, y: Array, left: float, right: float) -> tuple[Array, Array]:
     """Minimum of the fitted cubic (a parabola through fewer than five points) between two points."""
     centre, degree = x.mean(), 3 if x.size >= 5 else 2
     terms = y @ np.linalg.pinv(np.vander(x - centre, degree + 1, increasing=True)).T

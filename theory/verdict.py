@@ -154,7 +154,7 @@ def _weighed(moved: PowerLaws, lost: PowerLaws, measured: dict, places: Array) -
         return Verdict(WEAK, shown, **found)
     spread = places.mean(axis=0).max() - places.mean(axis=0).min()
     if spread < 3 * places.std(axis=0).max():
-        return Verdict(UNKNOWN, f"the optimum does not move measurably ({spread:.2g} in all)", **found)
+        return Verdict(UNKNOWN, f"the optimum moves by {spread:.2g} in all, which is not more than its noise", **found)
     return Verdict(UNKNOWN, shown, **found)
 
 

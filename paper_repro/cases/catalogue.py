@@ -90,6 +90,11 @@ _ALL = (
     Case("deep-linear-sp", "The same in the standard parameterisation", "Hayou, arXiv 2511.01734", "exact"),
     Case("sketched-regression", "Linear regression on random features of a power-law spectrum", "model of Wen et al. 2026", "exact"),
     Case("slow", "A curve whose optimum moves as n^-1/4 while its loss gap closes as 1/n", "constructed", "exact"),
+    Case("ball", "Two-layer network on the indicator of a ball, Adam", f"{_GHOSH}, Figure 5", "trained"),
+    Case("k-index", "Two-layer network on k-index regression, Adam", f"{_GHOSH}, Figures 2 and 17", "trained"),
+    Case("k-index-cured", "The same with the second layer's rate divided by 50", f"{_GHOSH}, Figure 17", "trained"),
+    Case("digits", "Multilayer perceptron on digits, Adam, muP", "Yang et al., arXiv 2203.03466, Figure 3", "trained"),
+    Case("digits-sp", "The same in the standard parameterisation", "Yang et al., arXiv 2203.03466, Figure 3", "trained"),
 )
 CASES: Mapping[str, Case] = {case.name: case for case in _ALL}
 

@@ -50,7 +50,7 @@ def _rates(measured: Measured) -> list[str]:
             lines.append(line + (f"  predicted {-getattr(predicted, name):g}" if predicted else ""))
         lines.append(_search(verdict))
     if measured.why:
-        lines.append(f"theory: {measured.expected}; {measured.why}")
+        lines.append(f"theory: {measured.expected}; {measured.why}" if measured.expected else measured.why)
     return [*lines, ""] if lines else []
 
 
