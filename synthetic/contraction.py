@@ -22,6 +22,9 @@ class _BatchedLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, alpha: float) -> Tensor:
+        if torch.is_autocast_enabled(x.device.type):  # the backward pass runs outside of it
+            low = torch.get_autocast_dtype(x.device.type)
+            x, weight = x.to(low), weight.to(low)
         ctx.save_for_backward(x, weight)
         ctx.alpha = alpha
         return _scaled_bmm(x, weight.mT, alpha)
@@ -29,7 +32,7 @@ class _BatchedLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        (g,) = gradients
+        g = gradients[0].to(x.dtype)
         needs_x, needs_weight, _ = ctx.needs_input_grad
         to_x = _scaled_bmm(g, weight, ctx.alpha) if needs_x else None
         to_weight = _scaled_bmm(g.mT, x, ctx.alpha) if needs_weight else None

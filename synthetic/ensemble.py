@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import product
 from math import cos, pi
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -23,11 +24,25 @@ NUMERICS = 1
 SCHEDULES = ("constant", "linear", "cosine", "stable-decay")
 COOLDOWN = 0.2  # part of the steps in which `stable-decay` falls to zero
 MAX_RECORDS = 60
+PRECISIONS = ("full", "tf32", "bf16")
+HYPERPARAMETERS = ("momentum", "beta1", "beta2", "weight_decay", "schedule")
+
+
+class Replica(NamedTuple):
+    """What one replica has of its own."""
+
+    learning_rate: float
+    seed: int
+    momentum: float
+    beta1: float
+    beta2: float
+    weight_decay: float
+    schedule: str
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """R = learning rates x seeds networks of one size, trained on the same batches.
+    """R networks of one size, trained on the same batches: learning rates x seeds x values of other hyperparameters.
 
     Args:
         architecture: the graph.
@@ -36,6 +51,8 @@ class Ensemble:
         sizes: sizes of the axes; those left out have their base size.
         learning_rates: values of ``Constants.learning_rate``, one after the other.
         seeds: seeds of the initial weights.
+        grid: values of other hyperparameters of single replicas (see `HYPERPARAMETERS`), in place of the fields below; a
+            ``weight_decay`` is a factor on the constants' decays.
         steps: number of updates.
         batch: samples per step; all training samples make full-batch steps.
         constants: values at the base sizes; its learning rate is replaced by ``learning_rates``.
@@ -47,6 +64,7 @@ class Ensemble:
             steps as ``stable-decay`` (with a warmup: WSD).
         warmup: steps during which the factor rises linearly.
         dtype: ``float32`` or ``float64``.
+        precision: of matrix products in float32: ``full``, ``tf32`` (on CUDA) or ``bf16``.
         data_seed: of the order of the batches.
         index: the samples of every step, (steps + 1, batch), instead of ``batch_index(data_seed, ...)``.
         records: at most this many steps are recorded.
@@ -70,6 +88,8 @@ class Ensemble:
     schedule: str = "constant"
     warmup: int = 0
     dtype: str = "float32"
+    precision: str = "full"
+    grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     data_seed: int = 0
     index: Int[np.ndarray, "step batch"] | None = None
     records: int = 24
@@ -80,6 +100,9 @@ class Ensemble:
         object.__setattr__(self, "sizes", self.architecture.sizes(self.sizes))
         if not self.learning_rates or not self.seeds:
             raise ValueError("an ensemble needs at least one of `learning_rates` and one of `seeds`")
+        self._check_grid()
+        if self.precision not in PRECISIONS or (self.precision != "full" and self.dtype == "float64"):
+            raise ValueError(f"`precision` is `{self.precision}` with {self.dtype}; choose from {', '.join(PRECISIONS)}, full for float64")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"unknown schedule `{self.schedule}`; choose from {', '.join(SCHEDULES)}")
         if self.dtype not in ("float32", "float64"):
@@ -89,10 +112,28 @@ class Ensemble:
         if self.index is not None and self.index.shape != (self.steps + 1, self.batch):
             raise ValueError(f"`index` has the shape {self.index.shape}, not (steps + 1, batch) = {(self.steps + 1, self.batch)}")
 
-    @property
-    def replicas(self) -> tuple[tuple[float, int], ...]:
-        """(learning rate, seed) of every replica."""
-        return tuple((rate, seed) for rate in self.learning_rates for seed in self.seeds)
+    def _check_grid(self) -> None:
+        for name, values in self.grid.items():
+            if name not in HYPERPARAMETERS:
+                raise ValueError(f"`grid` has `{name}`; single replicas may have {', '.join(HYPERPARAMETERS)}")
+            if not values or (name == "schedule" and set(values) - set(SCHEDULES)):
+                raise ValueError(f"`grid` has {values!r} for `{name}`; schedules are {', '.join(SCHEDULES)}")
+
+    @cached_property
+    def replicas(self) -> tuple[Replica, ...]:
+        """What every replica has of its own, seeds varying fastest."""
+        usual: dict[str, Any] = {
+            "momentum": self.momentum,
+            "beta1": self.betas[0],
+            "beta2": self.betas[1],
+            "weight_decay": 1.0,
+            "schedule": self.schedule,
+        }
+        return tuple(
+            Replica(rate, seed, **usual | dict(zip(self.grid, own)))
+            for own in product(*self.grid.values())
+            for rate, seed in product(self.learning_rates, self.seeds)
+        )
 
     @property
     def batches(self) -> Int[np.ndarray, "step batch"]:
@@ -136,6 +177,8 @@ class Ensemble:
             "learning_rates": list(self.learning_rates),
             "seeds": list(self.seeds),
             "dtype": self.dtype,
+            **({"precision": self.precision} if self.precision != "full" else {}),
+            **({"grid": {name: list(values) for name, values in self.grid.items()}} if self.grid else {}),
         }
 
 

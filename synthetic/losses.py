@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
@@ -18,6 +19,7 @@ def sample_losses(
     Raises:
         ValueError: if targets do not fit the output.
     """
+    output = output.float() if output.dtype == torch.bfloat16 else output
     wanted = output.shape[1:-1] if kind == "cross-entropy" else output.shape[1:]
     if targets.shape != wanted:
         raise ValueError(f"targets of the shape {tuple(targets.shape)} do not fit outputs of {tuple(output.shape[1:])} ({kind})")

@@ -2,63 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from ..theory.optimizers import find_optimizer
 from .directions import RULES, Rule, find_rule, rms
+from .stacked import Factor, Group, PerReplica, Stacked, Tensors
 
-Group = Mapping[str, Any]
+Betas = tuple[float | Sequence[float], float | Sequence[float]]
 TINY = 1e-38  # an entry without a gradient stays
-Tensors = list[Tensor] | tuple[Tensor, ...]
-
-
-class _Stacked:
-    """Parameters with their rates, one entry per replica, shaped to broadcast over each parameter."""
-
-    def __init__(self, groups: Sequence[Group], rates: Sequence[float] | Float[Tensor, " replica"] | None, *, coupled: bool = True):
-        self.parameters = [p for group in groups for p in group["params"]]
-        self.names = [group.get("name", "") for group in groups for _ in group["params"]]
-        owners = [group for group in groups for _ in group["params"]]
-        self.rates = [_per_replica(o["lr"], rates, p) for o, p in zip(owners, self.parameters, strict=True)]
-        self.decays = [
-            _per_replica(o.get("weight_decay", 0.0), None, p) * (rate if coupled else 1.0)
-            for o, p, rate in zip(owners, self.parameters, self.rates, strict=True)
-        ]
-        self.epsilons = [float(o.get("eps", 0.0)) for o in owners]
-        self._decayed = any(bool(decay.any()) for decay in self.decays)
-
-    def decay(self, factor: float) -> None:
-        """``w <- w - lr * lambda * w``."""
-        if self._decayed:
-            kept = torch._foreach_mul(self.decays, -factor)
-            torch._foreach_add_(kept, 1.0)
-            torch._foreach_mul_(self.parameters, kept)
-
-    def subtract(self, updates: Tensors, factor: float) -> None:
-        """``w <- w - factor * lr * update``."""
-        torch._foreach_addcmul_(self.parameters, updates, self.rates, -factor)
-
-    @torch.no_grad()
-    def freeze(self, replicas: Tensor, *states: Sequence[Tensor]) -> None:
-        for tensors in (self.parameters, self.rates, self.decays, *states):
-            for tensor in tensors:
-                tensor[replicas] = 0.0
-
-
-def _per_replica(value: float | Tensor, factors: Sequence[float] | Tensor | None, parameter: Tensor) -> Tensor:
-    """``value * factors`` as (replica, 1, ..., 1)."""
-    replicas = parameter.shape[0]
-    value = torch.as_tensor(value, dtype=torch.float64)
-    if factors is not None:
-        value = value * torch.as_tensor(factors, dtype=torch.float64)
-    if value.ndim > 1 or (value.ndim == 1 and value.shape[0] != replicas):
-        raise ValueError(f"there are {replicas} replicas, but rates of the shape {tuple(value.shape)}; give one per replica")
-    return value.expand(replicas).reshape(-1, *(1 for _ in parameter.shape[1:])).to(parameter, copy=True)
 
 
 class SGD:
@@ -67,30 +22,37 @@ class SGD:
     Args:
         groups: as `build` returns them.
         rates: one factor per replica on every ``lr``.
-        momentum: 0 keeps no state.
+        momentum: 0 keeps no state; one for all replicas, or one each.
         nesterov: look ahead.
+        decays: one factor per replica on every ``weight_decay``.
     """
+
+    capturable = True
 
     def __init__(
         self,
         groups: Sequence[Group],
-        rates: Sequence[float] | Float[Tensor, " replica"] | None = None,
+        rates: PerReplica = None,
         *,
-        momentum: float = 0.0,
+        momentum: float | Sequence[float] = 0.0,
         nesterov: bool = False,
+        decays: PerReplica = None,
     ):
-        self._stacked = _Stacked(groups, rates)
-        self.momentum, self.nesterov = momentum, nesterov
+        self._stacked = Stacked(groups, rates, decays)
+        self.nesterov = nesterov
+        self.momentum = self._stacked.each(momentum) if isinstance(momentum, Sequence) else momentum
         self._velocity = [torch.zeros_like(p) for p in self._stacked.parameters] if momentum else []
 
     @torch.no_grad()
-    def step(self, gradients: Tensors, factor: float = 1.0) -> None:
+    def step(self, gradients: Tensors, factor: Factor = 1.0) -> None:
         """Update all parameters in place; ``factor`` is the value of the schedule."""
         if self.momentum:
             torch._foreach_mul_(self._velocity, self.momentum)
             torch._foreach_add_(self._velocity, gradients)
         self._stacked.decay(factor)
-        ahead = torch._foreach_add(gradients, self._velocity, alpha=self.momentum) if self.nesterov and self.momentum else None
+        ahead = None
+        if self.nesterov and self.momentum:
+            ahead = torch._foreach_add(gradients, torch._foreach_mul(self._velocity, self.momentum))
         self._stacked.subtract(ahead or self._velocity or gradients, factor)
 
     def freeze(self, replicas: Bool[Tensor, " replica"]) -> None:
@@ -108,31 +70,39 @@ class Adam:
     Args:
         groups: as `build` returns them.
         rates: one factor per replica on every ``lr``.
-        betas: decay of the two moments.
+        betas: decay of the two moments, for all replicas or one for each (then without the fused kernel).
         coupled: whether decay is multiplied by the rate.
+        decays: one factor per replica on every ``weight_decay``.
     """
+
+    capturable = True
 
     def __init__(
         self,
         groups: Sequence[Group],
-        rates: Sequence[float] | Float[Tensor, " replica"] | None = None,
+        rates: PerReplica = None,
         *,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Betas = (0.9, 0.999),
         coupled: bool = True,
+        decays: PerReplica = None,
     ):
-        self._stacked = _Stacked(groups, rates, coupled=coupled)
+        self._stacked = Stacked(groups, rates, decays, coupled=coupled)
         self.betas = betas
+        self._each = [self._stacked.each(beta) for beta in betas] if any(isinstance(beta, Sequence) for beta in betas) else None
         parameters = self._stacked.parameters
         self._mean, self._square, self._update = ([torch.zeros_like(p) for p in parameters] for _ in range(3))
         self._count = [torch.zeros((), device=p.device) for p in parameters]
 
     @torch.no_grad()
-    def step(self, gradients: Tensors, factor: float = 1.0) -> None:
+    def step(self, gradients: Tensors, factor: Factor = 1.0) -> None:
         """Update all parameters in place; ``factor`` is the value of the schedule."""
         torch._foreach_add_(self._count, 1)
-        torch._foreach_zero_(self._update)
-        for eps, members in self._by_epsilon():
-            self._normalise([gradients[i] for i in members], members, eps)
+        if self._each is not None:
+            self._normalise_each(gradients, *self._each)
+        else:
+            torch._foreach_zero_(self._update)
+            for eps, members in self._by_epsilon():
+                self._normalise([gradients[i] for i in members], members, eps)
         self._stacked.decay(factor)
         self._stacked.subtract(self._update, -factor)
 
@@ -144,10 +114,19 @@ class Adam:
         epsilons = self._stacked.epsilons
         return [(eps, [i for i, e in enumerate(epsilons) if e == eps]) for eps in dict.fromkeys(epsilons)]
 
+    def _normalise_each(self, gradients: Tensors, firsts: Sequence[Tensor], seconds: Sequence[Tensor]) -> None:
+        """The same with betas of their own for every replica."""
+        states = zip(self._update, gradients, self._mean, self._square, self._count, firsts, seconds, self._stacked.epsilons, strict=True)
+        for update, g, mean, square, count, beta1, beta2, eps in states:
+            mean.lerp_(g, 1 - beta1)
+            square.mul_(beta2).add_(g.square() * (1 - beta2))
+            size = (square / (1 - beta2**count)).sqrt_().add_(eps)
+            torch.div(mean / (beta1**count - 1), size, out=update)
+
     def _normalise(self, gradients: Tensors, members: Sequence[int], eps: float) -> None:
         """``update <- -m^ / (sqrt(v^) + eps)`` for the parameters that share an epsilon."""
         pick = lambda tensors: [tensors[i] for i in members]  # noqa: E731
-        beta1, beta2 = self.betas
+        beta1, beta2 = (float(beta) for beta in self.betas)  # type: ignore[arg-type]
         torch._fused_adam_(
             pick(self._update), [g.contiguous() for g in gradients], pick(self._mean), pick(self._square), [],
             pick(self._count), amsgrad=False, lr=1.0, beta1=beta1, beta2=beta2, weight_decay=0.0, eps=eps, maximize=False,
@@ -162,12 +141,14 @@ class Adagrad:
         rates: one factor per replica on every ``lr``.
     """
 
-    def __init__(self, groups: Sequence[Group], rates: Sequence[float] | Float[Tensor, " replica"] | None = None):
-        self._stacked = _Stacked(groups, rates)
+    capturable = True
+
+    def __init__(self, groups: Sequence[Group], rates: PerReplica = None):
+        self._stacked = Stacked(groups, rates)
         self._sum = [torch.zeros_like(p) for p in self._stacked.parameters]
 
     @torch.no_grad()
-    def step(self, gradients: Tensors, factor: float = 1.0) -> None:
+    def step(self, gradients: Tensors, factor: Factor = 1.0) -> None:
         """Update all parameters in place; ``factor`` is the value of the schedule."""
         torch._foreach_addcmul_(self._sum, gradients, gradients)
         sizes = torch._foreach_sqrt(self._sum)
@@ -192,18 +173,20 @@ class Adopt:
         betas: decay of the two moments.
     """
 
+    capturable = False
+
     def __init__(
         self,
         groups: Sequence[Group],
-        rates: Sequence[float] | Float[Tensor, " replica"] | None = None,
+        rates: PerReplica = None,
         *,
         betas: tuple[float, float] = (0.9, 0.9999),
     ):
-        self._stacked, self.betas, self._count = _Stacked(groups, rates), betas, 0
+        self._stacked, self.betas, self._count = Stacked(groups, rates), betas, 0
         self._mean, self._square = ([torch.zeros_like(p) for p in self._stacked.parameters] for _ in range(2))
 
     @torch.no_grad()
-    def step(self, gradients: Tensors, factor: float = 1.0) -> None:
+    def step(self, gradients: Tensors, factor: Factor = 1.0) -> None:
         """Update all parameters in place; ``factor`` is the value of the schedule."""
         self._count += 1
         kept = self.betas[1] if self._count > 1 else 0.0
@@ -230,14 +213,16 @@ class Directed:
         rates: one factor per replica on every ``lr``.
     """
 
-    def __init__(self, groups: Sequence[Group], rule: Rule, rates: Sequence[float] | Float[Tensor, " replica"] | None = None):
-        self._stacked = _Stacked(groups, rates)
+    capturable = False
+
+    def __init__(self, groups: Sequence[Group], rule: Rule, rates: PerReplica = None):
+        self._stacked = Stacked(groups, rates)
         self.rule = rule
         self._splits = [group.get("split", (1, 1)) for group in groups for _ in group["params"]]
         self._memory = [torch.zeros_like(p) for p in self._stacked.parameters] if rule.betas else []
 
     @torch.no_grad()
-    def step(self, gradients: Tensors, factor: float = 1.0) -> None:
+    def step(self, gradients: Tensors, factor: Factor = 1.0) -> None:
         """Update all parameters in place; ``factor`` is the value of the schedule."""
         if self.rule.betas:
             first, second = self.rule.betas
@@ -280,20 +265,23 @@ EXECUTED = ("sgd", "momentum", "nesterov", "adam", "adamw", "adamw-independent",
 def make_update(
     name: str,
     groups: Sequence[Group],
-    rates: Sequence[float] | Float[Tensor, " replica"] | None = None,
+    rates: PerReplica = None,
     *,
-    momentum: float = 0.0,
-    betas: tuple[float, float] = (0.9, 0.999),
+    momentum: float | Sequence[float] = 0.0,
+    betas: Betas = (0.9, 0.999),
+    decays: PerReplica = None,
 ) -> Update:
     """The optimizer of this name, one of `EXECUTED` or ``shampoo:L,R``.
 
     Raises:
-        ValueError: if it cannot be executed; the message lists those that can.
+        ValueError: if it cannot be executed (the message lists those that can), or does not take hyperparameters of each replica.
     """
     if name in ("sgd", "momentum", "nesterov"):
-        return SGD(groups, rates, momentum=momentum or (0.0 if name == "sgd" else 0.9), nesterov=name == "nesterov")
+        return SGD(groups, rates, momentum=momentum or (0.0 if name == "sgd" else 0.9), nesterov=name == "nesterov", decays=decays)
     if name in ("adam", "adamw", "adamw-independent"):
-        return Adam(groups, rates, betas=betas, coupled=find_optimizer(name).decay == "coupled")
+        return Adam(groups, rates, betas=betas, coupled=find_optimizer(name).decay == "coupled", decays=decays)
+    if decays is not None or any(isinstance(h, Sequence) for h in (momentum, *betas)):
+        raise ValueError(f"the optimizer `{name}` has no momentum, betas or decay for each replica; SGD and Adam have")
     if name == "rmsprop":  # with Adam's correction of the bias, so that its first update is of order one
         return Adam(groups, rates, betas=(0.0, betas[1]))
     if name == "adagrad":

@@ -13,10 +13,12 @@ from torch import Tensor
 from ..theory.constants import Constants
 from . import cost
 from .building import build
-from .ensemble import Ensemble, schedule_factor
+from .ensemble import Ensemble, Replica, schedule_factor
+from .executing import capture, precise
 from .losses import replica_losses, sample_losses
 from .network import Network
 from .optimizers import make_update
+from .stacked import Factor
 from .tasks import Task
 
 DIVERGED = 1e3
@@ -61,9 +63,13 @@ def train(
         training = _Training(ensemble, replicas[first : first + chunk], device)
         share = len(training.replicas) / len(replicas)
 
-        def report(part: float, done: float = first / len(replicas), share: float = share) -> None:
+        label = ensemble.label
+        if chunk < len(replicas):
+            label += f" ({len(replicas)} networks do not fit at once; part {first // chunk + 1} of {-(-len(replicas) // chunk)})"
+
+        def report(part: float, done: float = first / len(replicas), share: float = share, label: str = label) -> None:
             if progress is not None:
-                progress(ensemble.label, ensemble.flops * (done + share * part), ensemble.flops)
+                progress(label, ensemble.flops * (done + share * part), ensemble.flops)
 
         frames.append(training.run(report))
     return pd.concat(frames, ignore_index=True)
@@ -115,7 +121,7 @@ class _Divergence:
 class _Training:
     """One batched program: some replicas of an ensemble, from initialisation to the last step."""
 
-    def __init__(self, ensemble: Ensemble, replicas: Sequence[tuple[float, int]], device: torch.device):
+    def __init__(self, ensemble: Ensemble, replicas: Sequence[Replica], device: torch.device):
         self.ensemble, self.replicas, self.device = ensemble, replicas, device
         dtype = getattr(torch, ensemble.dtype)
         constants = ensemble.constants or Constants.default(ensemble.architecture, base=ensemble.base)
@@ -125,7 +131,7 @@ class _Training:
             constants.with_rate(1.0),
             sizes=ensemble.sizes,
             base=ensemble.base,
-            seeds=[seed for _, seed in replicas],
+            seeds=[replica.seed for replica in replicas],
             dtype=dtype,
             device=device,
         )
@@ -133,31 +139,54 @@ class _Training:
         self.update = make_update(
             ensemble.optimizer or ensemble.table.optimizer,
             built.groups,
-            [rate for rate, _ in replicas],
-            momentum=ensemble.momentum,
-            betas=ensemble.betas,
+            [replica.learning_rate for replica in replicas],
+            momentum=self._own("momentum"),
+            betas=(self._own("beta1"), self._own("beta2")),
+            decays=[r.weight_decay for r in replicas] if any(r.weight_decay != 1 for r in replicas) else None,
         )
         self.inputs, self.targets = load_task(ensemble.task, device, dtype)
         self.network.check_inputs(self.inputs)
         self.index = torch.as_tensor(ensemble.batches, device=device)
 
+    def _own(self, name: str) -> float | list[float]:
+        """A hyperparameter of the replicas, one number where they share it."""
+        values = [float(getattr(replica, name)) for replica in self.replicas]
+        return values if len(set(values)) > 1 else values[0]
+
     def run(self, report: Callable[[float], None]) -> pd.DataFrame:
         """Train; ``report`` is called with the part of the steps that is done."""
-        ensemble, weights = self.ensemble, [w for w in self.network.parameters() if w.requires_grad]
+        ensemble = self.ensemble
         divergence = _Divergence(len(self.replicas), self.device)
         recorded = []
+        step_once = capture(self._step, self.device) if self.update.capturable else self._step
         for step in range(ensemble.steps + 1):
-            losses = self._losses(self.index[step])
-            divergence.update(losses.detach(), step)
+            validation = self._validate() if step in ensemble.recorded else None
+            last = step == ensemble.steps
+            losses = self._losses(self.index[step]).detach() if last else step_once(self.index[step], self._factor(step))
+            divergence.update(losses, step)
             if step in ensemble.recorded:
-                recorded.append((losses.detach(), self._validate()))
+                recorded.append((losses.clone(), validation))
                 report(step / max(1, ensemble.steps))
-            if step < ensemble.steps:
-                factor = schedule_factor(ensemble.schedule, step, ensemble.steps, ensemble.warmup)
-                self.update.step(torch.autograd.grad(losses.sum(), weights, materialize_grads=True), factor)
-                if (fresh := divergence.newly(step)) is not None:
-                    self.update.freeze(fresh)
+            if not last and (fresh := divergence.newly(step)) is not None:
+                self.update.freeze(fresh)
         return self._frame(recorded, divergence)
+
+    def _step(self, samples: Tensor, factor: Factor) -> Float[Tensor, " replica"]:
+        """One update; the losses before it."""
+        weights = [w for w in self.network.parameters() if w.requires_grad]
+        with precise(self.ensemble.precision, self.device):
+            losses = self._losses(samples)
+            gradients = torch.autograd.grad(losses.sum(), weights, materialize_grads=True)
+        self.update.step(gradients, factor)
+        return losses.detach()
+
+    def _factor(self, step: int) -> Factor:
+        """The schedule's value: one number, or a tensor where replicas differ (and on a GPU, where it is an input of the program)."""
+        ensemble, kinds = self.ensemble, [replica.schedule for replica in self.replicas]
+        values = {kind: schedule_factor(kind, step, ensemble.steps, ensemble.warmup) for kind in set(kinds)}
+        if len(values) == 1 and self.device.type == "cpu":
+            return values[kinds[0]]
+        return torch.tensor([values[kind] for kind in kinds], dtype=self.network.weights[0].dtype, device=self.device)
 
     def _losses(self, samples: Tensor) -> Float[Tensor, " replica"]:
         return replica_losses(self.network(self.inputs[samples]), self.targets[samples], self.ensemble.task.loss)
@@ -176,12 +205,13 @@ class _Training:
     def _frame(self, recorded: Sequence[tuple[Tensor, Tensor | None]], divergence: _Divergence) -> pd.DataFrame:
         ensemble = self.ensemble
         steps, at = np.array(ensemble.recorded), divergence.at.cpu().numpy()
-        rates, seeds = (np.array(column) for column in zip(*self.replicas, strict=True))
+        column = lambda name: np.array([getattr(replica, name) for replica in self.replicas])  # noqa: E731
+        own = {f"hp.{name}": np.tile(column(name), len(steps)) for name in ("learning_rate", *ensemble.grid)}
         frames = []
-        for term, column in zip(TERMS, zip(*recorded, strict=True), strict=True):
-            if column[0] is None:
+        for term, losses in zip(TERMS, zip(*recorded, strict=True), strict=True):
+            if losses[0] is None:
                 continue
-            values = torch.stack(column).double().cpu().numpy()
+            values = torch.stack(losses).double().cpu().numpy()
             values[(steps[:, None] >= at) | ~np.isfinite(values)] = np.inf
             frames.append(
                 pd.DataFrame(
@@ -189,14 +219,14 @@ class _Training:
                         "source": "synthetic",
                         "case": ensemble.case,
                         "config": ensemble.config,
-                        "seed": np.tile(seeds, len(steps)),
+                        "seed": np.tile(column("seed"), len(steps)),
                         "step": np.repeat(steps, len(at)),
                         "weight": "",
                         "term": term,
                         "value": values.ravel(),
                         "predicted": np.nan,
                         **{f"size.{axis}": size for axis, size in ensemble.sizes.items()},
-                        "hp.learning_rate": np.tile(rates, len(steps)),
+                        **own,
                         "diverged_at": np.tile(np.where(np.isinf(at), np.nan, at), len(steps)),
                     }
                 )

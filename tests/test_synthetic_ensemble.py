@@ -1,6 +1,7 @@
 """Ensembles: a replica alone is itself in the ensemble, divergence is a result, keys see what matters."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -152,7 +153,59 @@ def test_progress_reaches_the_end():
     calls = []
     spec = ensemble(mlp(), steps=4)
     train(spec, progress=lambda label, done, total: calls.append((label, done / total)), chunk=2)
-    assert calls[-1] == (spec.label, pytest.approx(1.0)) and [c[1] for c in calls] == sorted(c[1] for c in calls)
+    assert calls[-1] == (f"{spec.label} (4 networks do not fit at once; part 2 of 2)", pytest.approx(1.0))
+    assert [c[1] for c in calls] == sorted(c[1] for c in calls)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "grid"),
+    [
+        ("adamw", {"beta1": (0.5, 0.9), "beta2": (0.9, 0.99)}),
+        ("adamw", {"weight_decay": (0.0, 3.0), "schedule": ("constant", "cosine")}),
+        ("momentum", {"momentum": (0.3, 0.9), "schedule": ("stable-decay",)}),
+    ],
+)
+def test_a_replica_with_hyperparameters_of_its_own_is_trained_as_alone(optimizer: str, grid: dict):
+    constants = Constants.default(mlp()).with_weights(weight_decay=0.1)
+    task = small(default_task(mlp()))
+    together = train(ensemble(mlp(), optimizer, grid=grid, dtype="float64", constants=constants, task=task))
+    assert len(together) == len(together.drop_duplicates(["step", "term", "seed", "hp.learning_rate", *(f"hp.{h}" for h in grid)]))
+    for own in product(*grid.values()):
+        mine = dict(zip(grid, own, strict=True))
+        betas, momentum = (mine.get("beta1", 0.9), mine.get("beta2", 0.999)), mine.get("momentum", 0.0)
+        decayed = constants.with_weights(weight_decay=0.1 * mine.get("weight_decay", 1.0))
+        plain = {"betas": betas, "momentum": momentum, "schedule": mine.get("schedule", "constant")}
+        alone = train(ensemble(mlp(), optimizer, dtype="float64", constants=decayed, task=task, **plain))
+        same = together[np.logical_and.reduce([together[f"hp.{name}"] == value for name, value in mine.items()])]
+        np.testing.assert_allclose(same.value, alone.value, rtol=1e-10)
+
+
+def test_another_optimizer_has_no_grid():
+    with pytest.raises(ValueError, match="`lion` has no momentum, betas or decay for each replica"):
+        train(ensemble(mlp(), "lion", grid={"beta1": (0.5, 0.9)}))
+    with pytest.raises(ValueError, match="`grid` has `beta3`"):
+        ensemble(mlp(), grid={"beta3": (0.5,)})
+    with pytest.raises(ValueError, match=r"`grid` has .*schedules are constant"):
+        ensemble(mlp(), grid={"schedule": ("slow",)})
+
+
+@pytest.mark.parametrize("architecture", [mlp(), gpt(vocab=11, positions=6)], ids=["mlp", "gpt"])
+def test_bfloat16_products_are_near_those_of_float32(architecture: Architecture):
+    task = small(default_task(architecture))
+    exact, low = (train(ensemble(architecture, "adam", precision=p, learning_rates=(3e-3,), task=task)) for p in ("full", "bf16"))
+    assert (low.value - exact.value).abs().max() < 0.03 * exact.value.max()
+    assert not np.allclose(low.value, exact.value, rtol=1e-5)
+    tf32 = train(ensemble(architecture, "adam", precision="tf32", learning_rates=(3e-3,), task=task))
+    np.testing.assert_array_equal(tf32.value, exact.value)  # there is no TF32 on a CPU
+
+
+def test_precision_is_checked_and_part_of_the_key():
+    with pytest.raises(ValueError, match="`precision` is `fp8`"):
+        ensemble(mlp(), precision="fp8")
+    with pytest.raises(ValueError, match="full for float64"):
+        ensemble(mlp(), precision="bf16", dtype="float64")
+    assert key_of(ensemble(mlp(), precision="bf16")) != key_of(ensemble(mlp()))
+    assert key_of(ensemble(mlp(), grid={"momentum": (0.5,)})) != key_of(ensemble(mlp()))
 
 
 def test_recorded_steps_are_log_spaced_and_few():
@@ -164,6 +217,7 @@ def test_recorded_steps_are_log_spaced_and_few():
 def test_schedules_rise_and_fall():
     assert [schedule_factor("constant", s, 10, 1) for s in (0, 1, 9)] == [0.5, 1, 1]
     assert schedule_factor("linear", 5, 10) == 0.5
+    assert [schedule_factor("stable-decay", s, 10) for s in (0, 7, 8, 9)] == pytest.approx([1, 1, 1, 0.5])
     assert schedule_factor("cosine", 5, 10) == pytest.approx(0.5) and schedule_factor("cosine", 0, 10) == 1
 
 
