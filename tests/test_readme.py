@@ -57,3 +57,11 @@ def test_the_table_is_the_one_derived():
 def test_the_figure_is_there():
     names = re.findall(r"!\[.*?\]\((.*?)\)", README.read_text(encoding="utf-8"))
     assert names and all((README.parent / name).is_file() for name in names)
+
+
+def test_curves_of_ones_own_transfer_fast():
+    code = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[3]
+    scope: dict[str, object] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(code, scope)
+    assert scope["verdict"].kind == "fast"  # type: ignore[attr-defined]
