@@ -57,3 +57,10 @@ def test_a_gap_is_a_distance():
         Gaps(1.0, 1.0, -1e-9)
     with pytest.raises(ValueError, match="must be positive to have slopes"):
         fit_rates([64, 128], [Gaps(1, 1, 1), Gaps(1, 0, 1)])
+
+
+def test_errors_matter_less_exactly_where_transfer_is_fast():
+    assert TransferRates(1.0, 1.0, 2.0).robustness() == -1.0
+    assert TransferRates(1.0, 0.25, 0.5).robustness() == 0.5
+    assert TransferRates(1.0, 0.5, 1.0).robustness() == 0.0
+    assert TransferRates(1.0, 1.0, 2.0).robustness(curvature=1.5) == 0.5

@@ -50,6 +50,15 @@ class TransferRates:
         """Whether transfer is fast, ``c_n = o(a_n)``, that is ``beta > alpha/2`` (arXiv 2512.22768, Definition 2)."""
         return self.advantage > 0
 
+    def robustness(self, curvature: float = 0.0) -> float:
+        """``alpha - 2 beta + gamma``: the power with which the loss of a transferred hyperparameter grows against the loss gap.
+
+        With a curvature at the optimum that grows as ``n^gamma``, the excess is ``n^(gamma - 2 beta)``. Negative: errors of the
+        hyperparameter matter ever less. For gamma = 0 that is the same as fast transfer (the exponent of Kalra and Barkeshli,
+        arXiv 2605.21486, as derived here; their text was not at hand).
+        """
+        return self.loss - 2 * self.hyperparameter + curvature
+
     def contradictions(self, tolerance: float = 0.1) -> tuple[str, ...]:
         """What in these rates Proposition 1 rules out under weak transfer: ``b_n = O(a_n^1/2)``, ``c_n = Theta(b_n^2)``.
 
