@@ -13,6 +13,7 @@ from .directions import RULES, Rule, find_rule, rms
 from .stacked import Factor, Group, PerReplica, Stacked, Tensors
 
 Betas = tuple[float | Sequence[float], float | Sequence[float]]
+LARGE = 2**18  # entries of one network's matrix, from which it is updated by itself: stacked, it would pass through memory twice more
 TINY = 1e-38  # an entry without a gradient stays
 
 
@@ -90,29 +91,32 @@ class Adam:
         self.betas = betas
         self._each = [self._stacked.each(beta) for beta in betas] if any(isinstance(beta, Sequence) for beta in betas) else None
         parameters = self._stacked.parameters
-        self._mean, self._square, self._update = ([torch.zeros_like(p) for p in parameters] for _ in range(3))
+        self._mean, self._square = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
         self._count = [torch.zeros((), device=p.device) for p in parameters]
+        self._large = [i for i, p in enumerate(parameters) if p.device.type == "cpu" and p[0].numel() >= LARGE and self._each is None]
+        self._small = [i for i in range(len(parameters)) if i not in self._large]
+        self._update = [torch.zeros_like(parameters[i]) for i in self._small]
+        self._plain: dict[int, list[float]] = {}
 
     @torch.no_grad()
     def step(self, gradients: Tensors, factor: Factor = 1.0) -> None:
         """Update all parameters in place; ``factor`` is the value of the schedule."""
         torch._foreach_add_(self._count, 1)
+        self._stacked.decay(factor)
+        for i in self._large:
+            self._update_large(i, gradients[i], factor)
         if self._each is not None:
             self._normalise_each(gradients, *self._each)
-        else:
+        elif self._small:
             torch._foreach_zero_(self._update)
-            for eps, members in self._by_epsilon():
-                self._normalise([gradients[i] for i in members], members, eps)
-        self._stacked.decay(factor)
-        self._stacked.subtract(self._update, -factor)
+            for eps in dict.fromkeys(self._stacked.epsilons[i] for i in self._small):
+                self._normalise(gradients, eps)
+        self._stacked.subtract(self._update, -factor, self._small)
 
     def freeze(self, replicas: Bool[Tensor, " replica"]) -> None:
         """Set parameters, state and rates of these replicas to zero: they have diverged, the others go on."""
         self._stacked.freeze(replicas, self._mean, self._square)
-
-    def _by_epsilon(self) -> list[tuple[float, list[int]]]:
-        epsilons = self._stacked.epsilons
-        return [(eps, [i for i, e in enumerate(epsilons) if e == eps]) for eps in dict.fromkeys(epsilons)]
+        self._plain.clear()
 
     def _normalise_each(self, gradients: Tensors, firsts: Sequence[Tensor], seconds: Sequence[Tensor]) -> None:
         """The same with betas of their own for every replica."""
@@ -123,13 +127,30 @@ class Adam:
             size = (square / (1 - beta2**count)).sqrt_().add_(eps)
             torch.div(mean / (beta1**count - 1), size, out=update)
 
-    def _normalise(self, gradients: Tensors, members: Sequence[int], eps: float) -> None:
-        """``update <- -m^ / (sqrt(v^) + eps)`` for the parameters that share an epsilon."""
-        pick = lambda tensors: [tensors[i] for i in members]  # noqa: E731
+    def _normalise(self, gradients: Tensors, eps: float) -> None:
+        """``update <- -m^ / (sqrt(v^) + eps)`` for the small parameters that share an epsilon."""
+        chosen = [(k, i) for k, i in enumerate(self._small) if self._stacked.epsilons[i] == eps]
+        pick = lambda tensors: [tensors[i] for _, i in chosen]  # noqa: E731
+        updates = [self._update[k] for k, _ in chosen]
+        self._fused(updates, [g.contiguous() for g in pick(gradients)], pick(self._mean), pick(self._square), pick(self._count), 1.0, eps)
+
+    def _update_large(self, i: int, gradient: Tensor, factor: Factor) -> None:
+        """The whole update of a large parameter, one network after the other: each is read and written once."""
+        stacked, g = self._stacked, gradient.contiguous()
+        if i not in self._plain:
+            self._plain[i] = stacked.rates[i].flatten().tolist()
+        factors = factor.tolist() if isinstance(factor, Tensor) else [factor] * len(g)
+        for r, (rate, part) in enumerate(zip(self._plain[i], factors, strict=True)):
+            own = [[tensors[i][r]] for tensors in (stacked.parameters, self._mean, self._square)]
+            self._fused(own[0], [g[r]], own[1], own[2], [self._count[i]], rate * part, stacked.epsilons[i])
+
+    def _fused(
+        self, values: Tensors, gradients: Tensors, means: Tensors, squares: Tensors, counts: Tensors, rate: float, eps: float
+    ) -> None:
         beta1, beta2 = (float(beta) for beta in self.betas)  # type: ignore[arg-type]
         torch._fused_adam_(
-            pick(self._update), [g.contiguous() for g in gradients], pick(self._mean), pick(self._square), [],
-            pick(self._count), amsgrad=False, lr=1.0, beta1=beta1, beta2=beta2, weight_decay=0.0, eps=eps, maximize=False,
+            values, gradients, means, squares, [], counts, amsgrad=False, lr=rate, beta1=beta1, beta2=beta2,
+            weight_decay=0.0, eps=eps, maximize=False,
         )  # fmt: skip
 
 

@@ -49,12 +49,15 @@ class Stacked:
             torch._foreach_add_(kept, 1.0)
             torch._foreach_mul_(self.parameters, kept)
 
-    def subtract(self, updates: Tensors, factor: Factor) -> None:
-        """``w <- w - factor * lr * update``."""
+    def subtract(self, updates: Tensors, factor: Factor, members: Sequence[int] | None = None) -> None:
+        """``w <- w - factor * lr * update``, for all parameters or the given ones."""
+        pick = (lambda tensors: tensors) if members is None else lambda tensors: [tensors[i] for i in members]
+        if not updates:
+            return
         if isinstance(factor, Tensor):
-            torch._foreach_addcmul_(self.parameters, updates, _times(self.rates, factor), -1.0)
+            torch._foreach_addcmul_(pick(self.parameters), updates, _times(pick(self.rates), factor), -1.0)
         else:
-            torch._foreach_addcmul_(self.parameters, updates, self.rates, -factor)
+            torch._foreach_addcmul_(pick(self.parameters), updates, pick(self.rates), -factor)
 
     @torch.no_grad()
     def freeze(self, replicas: Bool[Tensor, " replica"], *states: Sequence[Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from widelimit.synthetic import make_update
+from widelimit.synthetic import make_update, optimizers
 
 RATES = [0.01, 0.1, 0.3]
 SHAPES = [(5, 4), (4,), (2, 3, 3)]
@@ -86,3 +86,20 @@ def test_rates_must_be_one_per_replica():
 def test_an_unknown_optimizer_is_named():
     with pytest.raises(ValueError, match="`kfac` cannot be executed; choose from sgd, momentum, nesterov, adam"):
         make_update("kfac", [])
+
+
+@pytest.mark.parametrize("factor", [0.5, torch.tensor([0.5, 1.0, 0.25])], ids=["one", "each"])
+def test_large_parameters_move_as_small_ones_do(monkeypatch: pytest.MonkeyPatch, factor: float | torch.Tensor):
+    ends = []
+    for large in (10**9, 1):
+        monkeypatch.setattr(optimizers, "LARGE", large)
+        groups, gradients = problem()
+        update = make_update("adamw", groups, RATES)
+        for step, gradient in enumerate(gradients):
+            update.step(gradient, factor)
+            if step == 5:
+                update.freeze(torch.tensor([False, True, False]))
+        ends.append([g["params"][0].detach() for g in groups])
+    for stacked, alone in zip(*ends, strict=True):
+        torch.testing.assert_close(stacked, alone, rtol=1e-12, atol=1e-12)
+        assert not alone[1].any()

@@ -69,6 +69,16 @@ def test_diverged_points_are_left_out():
     assert np.isnan(find_optima(POINTS, POINTS).place)
 
 
+def test_a_steep_curve_is_fitted_by_its_logarithm():
+    points = np.arange(-4.0, 5.0)
+    curve = np.exp(0.9 * (points - 0.2) ** 2 - 6)
+    found = find_optima(points, curve, steep=True)
+    assert (found.place, found.value) == (pytest.approx(0.2), pytest.approx(np.exp(-6)))
+    assert find_optima(points, curve).value < 0  # a cubic through values that differ by orders of magnitude
+    with pytest.raises(ValueError, match="`steep` curves"):
+        Curves(SIZES[:4], points, np.zeros((2, 4, 9)), steep=True)
+
+
 def test_a_power_law_without_noise_is_found_exactly():
     law = fit_power_laws(SIZES, 3 - 2 * SIZES**-0.63, np.ones(SIZES.size))
     assert law.exponent[0] == pytest.approx(0.63, abs=1e-3)

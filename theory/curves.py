@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 WINDOW = 7  # points around the lowest that the cubic is fitted to
-STEEP = 1.5  # largest over least value of a window, from which logarithms are fitted
 EXPONENTS = np.concatenate([np.linspace(0.02, 1.5, 75), np.linspace(1.55, 4.0, 50)])
 
 
@@ -23,11 +22,13 @@ class Curves:
         points: the grid of the hyperparameter, increasing, in the unit in which its gap is measured (log2 of a learning rate),
             shape ``(point,)``.
         losses: shape ``(seed, size, point)``; inf where a run diverged.
+        steep: the metric is positive and varies by orders of magnitude around its optimum: its logarithm is fitted there.
     """
 
     sizes: Array
     points: Array
     losses: Array
+    steep: bool = False
 
     def __post_init__(self) -> None:
         for name in ("sizes", "points", "losses"):
@@ -38,12 +39,18 @@ class Curves:
         for name in ("sizes", "points"):
             if (np.diff(getattr(self, name)) <= 0).any():
                 raise ValueError(f"`{name}` must increase, not {getattr(self, name).tolist()}")
+        if self.steep and not (self.losses > 0).all():
+            raise ValueError("`steep` curves are fitted by their logarithm, so no loss may be 0 or negative")
         if self.points.size < 5 or self.sizes.size < 4:
             raise ValueError(f"rates need at least 4 sizes and 5 points, not {self.sizes.size} and {self.points.size}")
 
     @property
     def seeds(self) -> int:
         return self.losses.shape[0]
+
+    def optima(self, means: Array) -> Optima:
+        """Of mean curves, shape ``(..., point)``."""
+        return find_optima(self.points, means, steep=self.steep)
 
     def means(self, weights: Array | None = None) -> Array:
         """Mean curves over seeds, shape ``(draw, size, point)``; inf where any seed diverged.
@@ -77,15 +84,17 @@ class Optima:
     value: Array
 
 
-def find_optima(points: ArrayLike, losses: ArrayLike) -> Optima:
+def find_optima(points: ArrayLike, losses: ArrayLike, *, steep: bool = False) -> Optima:
     """The minimum of a cubic fitted to the `WINDOW` finite points around the lowest one.
-
-    Where the metric is positive and varies by more than half, its logarithm is fitted.
 
     Args:
         points: increasing, shape ``(point,)``.
         losses: shape ``(..., point)``; inf where a run diverged.
+        steep: fit the logarithm.
     """
+    if steep:
+        found = find_optima(points, np.log(np.asarray(losses, float)))
+        return Optima(found.place, np.exp(found.value))
     x, y = np.asarray(points, float), np.asarray(losses, float)
     flat = y.reshape(-1, x.size)
     place, value = np.full(len(flat), np.nan), np.full(len(flat), np.nan)
@@ -118,14 +127,6 @@ def _window(usable: NDArray[np.bool_], middle: int) -> NDArray[np.intp]:
 
 
 def _lowest(x: Array, y: Array, left: float, right: float) -> tuple[Array, Array]:
-    """Minimum of the fit between two points."""
-    if y.min() > 0 and (y.max(axis=1) > STEEP * y.min(axis=1)).any():
-        place, value = _vertex(x, np.log(y), left, right)
-        return place, np.exp(value)
-    return _vertex(x, y, left, right)
-
-
-def _vertex(x: Array, y: Array, left: float, right: float) -> tuple[Array, Array]:
     """Minimum of the fitted cubic (a parabola through fewer than five points) between two points."""
     centre, degree = x.mean(), 3 if x.size >= 5 else 2
     terms = y @ np.linalg.pinv(np.vander(x - centre, degree + 1, increasing=True)).T

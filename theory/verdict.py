@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .curves import Array, Curves, PowerLaws, find_optima, fit_power_laws
+from .curves import Array, Curves, PowerLaws, fit_power_laws
 from .transfer import TransferRates, local_slopes
 
 FAST, WEAK, NONE, UNKNOWN = "fast", "weak", "none", "cannot tell"
@@ -67,7 +67,7 @@ def judge(curves: Curves, *, paired: bool = False, draws: int = 400, seed: int =
     if curves.seeds < 2:
         raise ValueError("a verdict needs at least two seeds: without their spread nothing says how sure it is")
     mean = curves.means()[0]
-    optima = find_optima(curves.points, mean)
+    optima = curves.optima(mean)
     measured = {"places": tuple(map(float, optima.place)), "values": tuple(map(float, optima.value))}
     blank = (np.nan, np.nan)
     nothing = {"rates": None, "loss": blank, "hyperparameter": blank, "advantage": blank, "costs": (), **measured}
@@ -76,7 +76,7 @@ def judge(curves: Curves, *, paired: bool = False, draws: int = 400, seed: int =
         return Verdict(UNKNOWN, f"the optimum lies on the edge of the grid at size {off}: widen the grid", **nothing)
     if jump := _jump(curves, mean, optima.place):
         return Verdict(NONE, jump, **nothing)
-    drawn = find_optima(curves.points, curves.resampled(draws, seed, paired=paired))
+    drawn = curves.optima(curves.resampled(draws, seed, paired=paired))
     whole = np.isfinite(drawn.place).all(axis=1)
     if whole.mean() < 0.9:
         return Verdict(UNKNOWN, "the optimum is on the edge of the grid in some resamples: widen the grid or add seeds", **nothing)
