@@ -128,7 +128,7 @@ def _two_layers(task: Callable[..., tasks.Task], *, name: str, last_rate: float 
     def plan(settings: Settings) -> Plan:
         network = mlp(hidden=1, inputs=settings.inputs, outputs=1, bias=True, base=1)
         constants = Constants.default(network)
-        readout = network.nodes[-2].weight
+        readout = [w.name for w in network.weights.values() if w.inn][-1]
         scaled = {w: replace(c, learning_rate=last_rate if w == readout else 1.0) for w, c in constants.weights.items()}
         return _plan(settings, network, "mup", task(inputs=settings.inputs, samples=settings.steps * settings.batch), name,
                      constants=replace(constants, weights=scaled))  # fmt: skip
