@@ -58,7 +58,7 @@ def _roots(low: int, high: int) -> tuple[int, ...]:
 
 _BALL = {
     "smoke": Settings((16, 32, 64, 128), (-7, -1), 1.0, 2, 128, 64),
-    "laptop": Settings(_roots(5, 9), (-6.5, -1.5), 0.5, 6, 1024, 128),
+    "laptop": Settings(_roots(5, 9), (-7, -1), 0.5, 3, 2048, 128),
     "gpu": Settings(_roots(7, 14), (-11.5, -5), 0.25, 4, 2**14, 256, 64, "cuda"),
 }
 _INDEX = {
