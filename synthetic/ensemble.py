@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from math import cos, pi
@@ -41,6 +41,39 @@ class Replica(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Auxiliary:
+    """Weights that another optimizer trains, at one rate in all replicas: embeddings, readouts and vectors beside Muon.
+
+    Args:
+        table: how they scale; its optimizer trains them.
+        weights: their names.
+        learning_rate: of all of them.
+        betas: of Adam.
+    """
+
+    table: ExponentTable
+    weights: tuple[str, ...]
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def into(self, table: ExponentTable) -> ExponentTable:
+        """That table with the rows of these weights.
+
+        Raises:
+            ValueError: if a weight is in neither.
+        """
+        own = {row.weight: row for row in self.table.rows}
+        for name in self.weights:
+            if name not in own or name not in {row.weight for row in table.rows}:
+                raise ValueError(f"the auxiliary optimizer names the weight `{name}`, which the tables do not have")
+        return replace(table, rows=tuple(own[row.weight] if row.weight in self.weights else row for row in table.rows))
+
+    def key_data(self) -> dict[str, Any]:
+        """What determines the numbers, as plain data; the rows are in the merged table."""
+        return {"optimizer": [self.table.optimizer, self.learning_rate, list(self.betas)], "weights": list(self.weights)}
+
+
+@dataclass(frozen=True, eq=False)
 class Ensemble:
     """R networks of one size, trained on the same batches: learning rates x seeds x values of other hyperparameters.
 
@@ -58,8 +91,10 @@ class Ensemble:
         constants: values at the base sizes; its learning rate is replaced by ``learning_rates``.
         base: base sizes, by default the architecture's.
         optimizer: by default the table's.
-        momentum: of SGD.
+        momentum: of SGD, Muon and Dion.
         betas: of Adam.
+        rank: of Dion's updates; 0 is full.
+        auxiliary: what another optimizer trains.
         schedule: factor on all rates: ``constant``, or to zero as ``linear`` or ``cosine``, or linearly over the last fifth of the
             steps as ``stable-decay`` (with a warmup: WSD).
         warmup: steps during which the factor rises linearly.
@@ -85,6 +120,8 @@ class Ensemble:
     optimizer: str = ""
     momentum: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
+    rank: int = 0
+    auxiliary: Auxiliary | None = None
     schedule: str = "constant"
     warmup: int = 0
     dtype: str = "float32"
@@ -98,6 +135,8 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", self.architecture.sizes(self.sizes))
+        if self.auxiliary is not None:
+            object.__setattr__(self, "table", self.auxiliary.into(self.table))
         if not self.learning_rates or not self.seeds:
             raise ValueError("an ensemble needs at least one of `learning_rates` and one of `seeds`")
         self._check_grid()
@@ -178,6 +217,8 @@ class Ensemble:
             "seeds": list(self.seeds),
             "dtype": self.dtype,
             **({"precision": self.precision} if self.precision != "full" else {}),
+            **({"rank": self.rank} if self.rank else {}),
+            **({"auxiliary": self.auxiliary.key_data()} if self.auxiliary else {}),
             **({"grid": {name: list(values) for name, values in self.grid.items()}} if self.grid else {}),
         }
 

@@ -9,7 +9,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..theory.optimizers import find_optimizer
-from .directions import RULES, Rule, find_rule, rms
+from .dion import Dion, matrices
+from .directions import RULES, SHAPES, Rule, find_rule, rms
 from .stacked import Factor, Group, PerReplica, Stacked, Tensors
 
 Betas = tuple[float | Sequence[float], float | Sequence[float]]
@@ -256,30 +257,49 @@ class Directed:
         self._stacked.decay(factor)
         self._stacked.subtract(updates, factor)
         for p, split, size in zip(parameters, self._splits, before, strict=False):
-            _matrices(p, split).mul_(size / self._sizes(p, split))
+            matrices(p, split).mul_(size / self._sizes(p, split))
 
     def freeze(self, replicas: Bool[Tensor, " replica"]) -> None:
         """Set parameters, state and rates of these replicas to zero: they have diverged, the others go on."""
         self._stacked.freeze(replicas, self._memory)
 
     def _update(self, gradient: Tensor, parameter: Tensor, split: tuple[int, int]) -> Tensor:
-        direction = self.rule.direction(_matrices(gradient.contiguous(), split))
+        direction = self.rule.direction(matrices(gradient.contiguous(), split))
         if self.rule.relative:
             direction = direction * self._sizes(parameter, split)
         return direction.reshape(parameter.shape)
 
     def _sizes(self, parameter: Tensor, split: tuple[int, int]) -> Tensor:
-        return rms(_matrices(parameter, split))
+        return rms(matrices(parameter, split))
 
 
-def _matrices(tensor: Tensor, split: tuple[int, int]) -> Tensor:
-    """A view (*batch, out, inn) of (*batch, *out, *inn)."""
-    batch, out = split
-    shape = tensor.shape
-    return tensor.view(*shape[:batch], shape[batch : batch + out].numel(), shape[batch + out :].numel())
+class Several:
+    """Optimizers of different parameters, stepped together.
+
+    Args:
+        updates: the optimizers.
+        members: of each, the places of its gradients among all.
+    """
+
+    def __init__(self, updates: Sequence[Update], members: Sequence[Sequence[int]]):
+        self.updates, self.members = updates, members
+
+    @property
+    def capturable(self) -> bool:
+        return all(update.capturable for update in self.updates)
+
+    def step(self, gradients: Tensors, factor: Factor = 1.0) -> None:
+        """Update all parameters in place; ``factor`` is the value of the schedule."""
+        for update, own in zip(self.updates, self.members, strict=True):
+            update.step([gradients[i] for i in own], factor)
+
+    def freeze(self, replicas: Bool[Tensor, " replica"]) -> None:
+        """Set parameters, state and rates of these replicas to zero: they have diverged, the others go on."""
+        for update in self.updates:
+            update.freeze(replicas)
 
 
-Update = SGD | Adam | Adagrad | Adopt | Directed
+Update = SGD | Adam | Adagrad | Adopt | Directed | Dion | Several
 EXECUTED = ("sgd", "momentum", "nesterov", "adam", "adamw", "adamw-independent", "rmsprop", "adagrad", "adopt", *RULES, "shampoo")
 
 
@@ -291,8 +311,20 @@ def make_update(
     momentum: float | Sequence[float] = 0.0,
     betas: Betas = (0.9, 0.999),
     decays: PerReplica = None,
+    rank: int = 0,
 ) -> Update:
     """The optimizer of this name, one of `EXECUTED` or ``shampoo:L,R``.
+
+    Muon and Dion without a momentum take the polar factor of the present gradient; with one they are what their users run.
+
+    Args:
+        name: of the optimizer.
+        groups: as `build` returns them.
+        rates: one factor per replica on every ``lr``.
+        momentum: of SGD, Muon and Dion.
+        betas: of Adam.
+        decays: one factor per replica on every ``weight_decay``.
+        rank: of Dion's updates; 0 is full.
 
     Raises:
         ValueError: if it cannot be executed (the message lists those that can), or does not take hyperparameters of each replica.
@@ -309,7 +341,9 @@ def make_update(
         return Adagrad(groups, rates)
     if name == "adopt":
         return Adopt(groups, rates)
-    rule = find_rule(name)
+    if name == "dion" and momentum:
+        return Dion(groups, rates, momentum=float(momentum), rank=rank)  # type: ignore[arg-type]
+    rule = find_rule(name, float(momentum) if name in SHAPES else 0.0)  # type: ignore[arg-type]
     if rule is not None:
         return Directed(groups, rule, rates)
     raise ValueError(f"the optimizer `{name}` cannot be executed; choose from {', '.join(EXECUTED)}")

@@ -110,6 +110,22 @@ def teacher(
     return Task("teacher", x.reshape(samples, *x_shape), y if loss == "squared" else y.argmax(-1), loss, samples // 2)
 
 
+def graded(
+    *, inputs: int = 64, classes: int = 10, hidden: int = 64, decay: float = 0.5, samples: int = 2**16, validation: int = 2**10, seed: int = 0
+) -> Task:
+    """Gaussian inputs of falling variance, classified by a random two-layer network: a few directions matter much, many a little.
+
+    ``x_j ~ j^-decay N(0, 1)``, scaled to mean square 1; the class is the largest of ``V relu(U x)`` with Gaussian U and V. With
+    ``samples = steps * batch`` every batch is fresh.
+    """
+    rng = stream(seed, "graded")
+    sizes = np.arange(1, inputs + 1) ** -float(decay)
+    x = _gaussian(samples + validation, inputs, 1.0, rng) * (sizes / np.sqrt(np.mean(sizes**2))).astype(np.float32)
+    first, second = rng.standard_normal((hidden, inputs)).astype(np.float32), rng.standard_normal((classes, hidden)).astype(np.float32)
+    classified = [(np.maximum(part @ first.T, 0) @ second.T).argmax(1) for part in np.array_split(x, max(1, len(x) // 2**14))]
+    return Task("graded", x, np.concatenate(classified), "cross-entropy", samples)
+
+
 def markov(*, vocab: int = 64, positions: int = 16, samples: int = 2048, seed: int = 0) -> Task:
     """Sequences of a random Markov chain of order two; the target is the next token.
 

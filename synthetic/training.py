@@ -17,8 +17,8 @@ from .ensemble import Ensemble, Replica, schedule_factor
 from .executing import capture, precise
 from .losses import replica_losses, sample_losses
 from .network import Network
-from .optimizers import make_update
-from .stacked import Factor
+from .optimizers import Several, Update, make_update
+from .stacked import Factor, Group
 from .tasks import Task
 
 DIVERGED = 1e3
@@ -60,7 +60,7 @@ def train(
     chunk = chunk or fitting_replicas(ensemble, device)
     frames = []
     for first in range(0, len(replicas), chunk):
-        training = _Training(ensemble, replicas[first : first + chunk], device)
+        training = Training(ensemble, replicas[first : first + chunk], device)
         share = len(training.replicas) / len(replicas)
 
         label = ensemble.label
@@ -118,7 +118,7 @@ class _Divergence:
         return fresh
 
 
-class _Training:
+class Training:
     """One batched program: some replicas of an ensemble, from initialisation to the last step."""
 
     def __init__(self, ensemble: Ensemble, replicas: Sequence[Replica], device: torch.device):
@@ -136,25 +136,43 @@ class _Training:
             device=device,
         )
         self.network: Network = built.network
-        self.update = make_update(
+        self.update = self._optimizer(built.groups)
+        self.inputs, self.targets = load_task(ensemble.task, device, dtype)
+        self.network.check_inputs(self.inputs)
+        self.index = torch.as_tensor(ensemble.batches, device=device)
+        self.diverged = np.full(len(replicas), np.inf)  # the step of each, once it has run
+
+    def _optimizer(self, groups: Sequence[Group]) -> Update:
+        ensemble, auxiliary, replicas = self.ensemble, self.ensemble.auxiliary, self.replicas
+        apart = set(auxiliary.weights) if auxiliary else set()
+        update = make_update(
             ensemble.optimizer or ensemble.table.optimizer,
-            built.groups,
+            [group for group in groups if group["name"] not in apart],
             [replica.learning_rate for replica in replicas],
             momentum=self._own("momentum"),
             betas=(self._own("beta1"), self._own("beta2")),
             decays=[r.weight_decay for r in replicas] if any(r.weight_decay != 1 for r in replicas) else None,
+            rank=ensemble.rank,
         )
-        self.inputs, self.targets = load_task(ensemble.task, device, dtype)
-        self.network.check_inputs(self.inputs)
-        self.index = torch.as_tensor(ensemble.batches, device=device)
+        if auxiliary is None:
+            return update
+        members = [[i for i, group in enumerate(groups) if (group["name"] in apart) == side] for side in (False, True)]
+        rates = [auxiliary.learning_rate] * len(replicas)
+        other = make_update(auxiliary.table.optimizer, [groups[i] for i in members[1]], rates, betas=auxiliary.betas)
+        return Several((update, other), members)
 
     def _own(self, name: str) -> float | list[float]:
         """A hyperparameter of the replicas, one number where they share it."""
         values = [float(getattr(replica, name)) for replica in self.replicas]
         return values if len(set(values)) > 1 else values[0]
 
-    def run(self, report: Callable[[float], None]) -> pd.DataFrame:
-        """Train; ``report`` is called with the part of the steps that is done."""
+    def run(self, report: Callable[[float], None], after: Callable[[int], None] | None = None) -> pd.DataFrame:
+        """Train and record losses.
+
+        Args:
+            report: called with the part of the steps that is done.
+            after: called after every update with its number, from 1.
+        """
         ensemble = self.ensemble
         divergence = _Divergence(len(self.replicas), self.device)
         recorded = []
@@ -169,7 +187,10 @@ class _Training:
                 report(step / max(1, ensemble.steps))
             if not last and (fresh := divergence.newly(step)) is not None:
                 self.update.freeze(fresh)
-        return self._frame(recorded, divergence)
+            if not last and after is not None:
+                after(step + 1)
+        self.diverged = divergence.at.cpu().numpy()
+        return self._frame(recorded)
 
     def _step(self, samples: Tensor, factor: Factor) -> Float[Tensor, " replica"]:
         """One update; the losses before it."""
@@ -202,9 +223,9 @@ class _Training:
         total = [sample_losses(self.network(self.inputs[p]), self.targets[p], task.loss).sum(1) for p in pieces]
         return torch.stack(total).sum(0) / count
 
-    def _frame(self, recorded: Sequence[tuple[Tensor, Tensor | None]], divergence: _Divergence) -> pd.DataFrame:
+    def _frame(self, recorded: Sequence[tuple[Tensor, Tensor | None]]) -> pd.DataFrame:
         ensemble = self.ensemble
-        steps, at = np.array(ensemble.recorded), divergence.at.cpu().numpy()
+        steps, at = np.array(ensemble.recorded), self.diverged
         column = lambda name: np.array([getattr(replica, name) for replica in self.replicas])  # noqa: E731
         own = {f"hp.{name}": np.tile(column(name), len(steps)) for name in ("learning_rate", *ensemble.grid)}
         frames = []
