@@ -16,6 +16,7 @@ Optimizer = Annotated[str, typer.Option(metavar="NAME", help="sgd, adam, adamw .
 Format = Annotated[str, typer.Option("--format", metavar="text|markdown|latex|json", help="How to print it.")]
 ShortFormat = Annotated[str, typer.Option("--format", metavar="text|json", help="How to print it.")]
 Preset = Annotated[str, typer.Option(metavar="smoke|laptop|gpu", help="Seconds, minutes on two cores, or near the paper's size.")]
+EngineName = Annotated[str, typer.Option("--engine", metavar="local|ray", help="Who trains the networks of a sweep.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the report: index.html, figures, claims.json.")]
 
 
@@ -150,6 +151,9 @@ def compare(
 def transfer(
     case: Annotated[str, typer.Argument(metavar="CASE", help="See: widelimit list cases.")],
     preset: Preset = "laptop",
+    engine: EngineName = "local",
+    jobs: Annotated[int, typer.Option(metavar="J", min=1, help="Ensembles of networks at a time, on this machine.")] = 1,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Say what would be trained and how long it takes; train nothing.")] = False,
     form: ShortFormat = "text",
 ) -> int:
     """Measure how fast the best hyperparameter and the loss settle as a network grows, and say whether transfer is fast.
@@ -160,20 +164,28 @@ def transfer(
       widelimit transfer ridge
       widelimit transfer single-eigenvalue --preset smoke
       widelimit transfer shallow-linear --format json
+      widelimit transfer digits --estimate               what it trains, and how long that takes
+      widelimit transfer digits --jobs 2                 two ensembles of networks at a time
+
+    \b
+    Trained networks are kept in $WIDELIMIT_HOME, else ./.widelimit: killed at any time and run again, it goes on.
+    --engine ray trains on a Ray cluster (extra `cluster`): that of $RAY_ADDRESS, else one started on this machine.
+    All its nodes have widelimit installed and see the same $WIDELIMIT_HOME.
 
     Exit status 1 if the verdict is another than the case's theory has it.
     """
     from .commands import transfer as command
 
-    return command.transfer(case, preset=preset, form=form)
+    return command.transfer(case, preset=preset, form=form, engine=engine, jobs=jobs, estimate=estimate)
 
 
 @app.command(short_help="Run papers or figures; verdicts and report.")
 def reproduce(
     what: Annotated[list[str] | None, typer.Argument(metavar="[PAPER[/FIGURE]]...", help="What to reproduce.  [default: core]")] = None,
     preset: Preset = "laptop",
-    jobs: Annotated[int, typer.Option(metavar="J", min=1, help="Figures at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="J", min=1, help="Figures at a time; the sweep of a single one has as many processes.")] = 1,
     out: Out = Path("report"),
+    engine: EngineName = "local",
 ) -> int:
     """Run papers or single figures, hold each claim against its measurement, and write the report.
 
@@ -183,10 +195,15 @@ def reproduce(
       widelimit reproduce core --preset smoke            seconds
       widelimit reproduce core                           at most ten minutes on two cores; report/index.html
       widelimit reproduce core/coordinate-check --out /tmp/report
+      RAY_ADDRESS=head:6379 widelimit reproduce core/transfer --preset gpu --engine ray
+
+    \b
+    --engine ray executes sweeps on a Ray cluster (extra `cluster`): that of $RAY_ADDRESS, else one started on this machine.
+    All its nodes have widelimit installed and see the same $WIDELIMIT_HOME.
     """
     from .commands import reproduce as command
 
-    return command.reproduce(what or ["core"], preset=preset, jobs=jobs, out=out)
+    return command.reproduce(what or ["core"], preset=preset, jobs=jobs, out=out, engine=engine)
 
 
 @app.command(short_help="Write the report again from finished results.")

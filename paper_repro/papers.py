@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .results import Result, config_hash, describe_run, load_result, save_result
+
+if TYPE_CHECKING:
+    from ..synthetic.engines import Engine
 
 PRESETS = ("smoke", "laptop", "gpu")
 Progress = Callable[[str], object]
@@ -20,17 +23,20 @@ Progress = Callable[[str], object]
 class Figure:
     """One figure or table and the module that makes it.
 
-    The module has ``PRESETS: Mapping[str, <frozen dataclass>]`` and ``reproduce(preset, *, out, store_home, progress) -> Result``.
+    The module has ``PRESETS: Mapping[str, <frozen dataclass>]`` and ``reproduce(preset, *, out, store_home, progress) -> Result``;
+    if the figure sweeps, `reproduce` takes an ``engine`` too.
 
     Args:
         name: on the command line, after the paper's.
         title: one line.
         module: relative to this package.
+        sweeps: whether it executes a sweep, which an engine can do.
     """
 
     name: str
     title: str
     module: str
+    sweeps: bool = False
 
     def load(self) -> Any:
         """The figure's module."""
@@ -65,9 +71,15 @@ _ALL = (
         "Yang and Hu (arXiv 2011.14522), Yang et al. (arXiv 2203.03466), Ghosh, Wu and Bietti (arXiv 2512.22768)",
         (
             Figure("coordinate-check", "Derived exponents against measured slopes", "core.coordinate_check"),
-            Figure("transfer", "The best learning rate against the width", "core.transfer"),
+            Figure("transfer", "The best learning rate against the width", "core.transfer", sweeps=True),
             Figure("fast-transfer", "Fast transfer, solved exactly: random-features ridge regression", "core.fast_transfer"),
         ),
+    ),
+    Paper(
+        "fast-transfer",
+        "Understanding the mechanisms of fast hyperparameter transfer",
+        "Ghosh, Wu and Bietti (arXiv 2512.22768)",
+        (Figure("decomposition", "Which components of a trajectory fix the best rate", "fast_transfer.decomposition"),),
     ),
     Paper(
         "verification",
@@ -128,7 +140,9 @@ class Outcome:
         return self.result is None or any(claim.failure for claim in self.result.claims)
 
 
-def reproduce(figures: Sequence[tuple[Paper, Figure]], preset: str, *, home: Path, progress: Progress) -> Iterator[Outcome]:
+def reproduce(
+    figures: Sequence[tuple[Paper, Figure]], preset: str, *, home: Path, progress: Progress, engine: Engine | None = None
+) -> Iterator[Outcome]:
     """Make the figures one after the other; one that was finished with the same configuration and code is not made again.
 
     A figure that crashes is an outcome, and the others go on; an interruption passes through.
@@ -138,6 +152,7 @@ def reproduce(figures: Sequence[tuple[Paper, Figure]], preset: str, *, home: Pat
         preset: ``smoke``, ``laptop`` or ``gpu``.
         home: the results home; finished figures are under ``figures/``.
         progress: called with a line whenever there is something to say.
+        engine: who executes sweeps; by default this process.
 
     Raises:
         ValueError: if there is no such preset.
@@ -147,14 +162,14 @@ def reproduce(figures: Sequence[tuple[Paper, Figure]], preset: str, *, home: Pat
     for paper, figure in figures:
         start = time.monotonic()
         try:
-            result, reused = _make(paper, figure, preset, home, progress)
+            result, reused = _make(paper, figure, preset, home, progress, engine)
         except Exception as error:
             yield Outcome(paper, figure, preset, None, error, seconds=time.monotonic() - start)
         else:
             yield Outcome(paper, figure, preset, result, reused=reused, seconds=time.monotonic() - start)
 
 
-def _make(paper: Paper, figure: Figure, preset: str, home: Path, progress: Progress) -> tuple[Result, bool]:
+def _make(paper: Paper, figure: Figure, preset: str, home: Path, progress: Progress, engine: Engine | None) -> tuple[Result, bool]:
     settings, folder = figure.settings(preset), kept_at(home, paper, figure, preset)
     kept = _kept(folder)
     if kept and not kept.stale and kept.provenance["config"] == config_hash(settings):
@@ -163,7 +178,8 @@ def _make(paper: Paper, figure: Figure, preset: str, home: Path, progress: Progr
     progress(f"{paper.name}/{figure.name}: {figure.title} ({preset})")
     start = time.monotonic()
     with TemporaryDirectory(prefix="widelimit-") as out:
-        made = figure.load().reproduce(preset, out=Path(out), store_home=home, progress=progress)
+        more = {"engine": engine} if figure.sweeps and engine else {}
+        made = figure.load().reproduce(preset, out=Path(out), store_home=home, progress=progress, **more)
         seconds = round(time.monotonic() - start, 1)
         provenance = {**describe_run(settings), **made.provenance, "preset": preset, "seconds": seconds}
         return save_result(replace(made, provenance=provenance), folder), False

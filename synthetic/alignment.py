@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .executing import one_thread
+
 
 def alignment_eigenvalues(gradient: Float[Tensor, "*stack out inn"], step: Float[Tensor, ...]) -> Float[Tensor, "*stack k"]:
     """Eigenvalues of S on the side of the columns, the largest in magnitude first, with their signs.
@@ -29,13 +31,14 @@ def alignment_eigenvalues(gradient: Float[Tensor, "*stack out inn"], step: Float
     if gradient.shape != step.shape:
         raise ValueError(f"a gradient of the shape {tuple(gradient.shape)} and a step of {tuple(step.shape)} have no alignment")
     out, inn = gradient.shape[-2:]
-    if 2 * out < inn:
-        r = torch.linalg.qr(torch.cat([gradient.mT, step.mT], dim=-1)).R
-        left, right = r[..., :out], r[..., out:]
-        product = left @ right.mT
-    else:
-        product = gradient.mT @ step
-    values = torch.linalg.eigvalsh((product + product.mT) / 2)
+    with one_thread(gradient.device):
+        if 2 * out < inn:
+            r = torch.linalg.qr(torch.cat([gradient.mT, step.mT], dim=-1)).R
+            left, right = r[..., :out], r[..., out:]
+            product = left @ right.mT
+        else:
+            product = gradient.mT @ step
+        values = torch.linalg.eigvalsh((product + product.mT) / 2)
     order = values.abs().argsort(dim=-1, descending=True)
     return values.gather(-1, order)
 

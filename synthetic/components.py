@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .executing import one_thread
 from .losses import sample_losses
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Components:
             inner, outer = (x, delta) if self._sides[name] == "columns" else (delta, x)
             gradient = outer.mT @ inner / len(self._samples)  # (replica, other side, side)
             product = gradient.mT @ step
-            values, vectors = torch.linalg.eigh((product + product.mT) / 2)
+            with one_thread(product.device):
+                values, vectors = torch.linalg.eigh((product + product.mT) / 2)
             order = values.abs().argsort(dim=-1, descending=True)
             vectors = vectors.gather(-1, order[:, None].expand_as(vectors))
             psi = (inner @ vectors) * (outer @ (step @ vectors))

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from .executing import one_thread
 from .stacked import Factor, Group, PerReplica, Stacked, Tensors
 
 
@@ -48,7 +49,8 @@ class Dion:
         whole = self._memory[i] + gradient
         finite = torch.isfinite(whole).all(-1, keepdim=True).all(-2, keepdim=True)
         whole = torch.where(finite, whole, torch.zeros_like(whole))  # a diverged replica must not break the decomposition
-        left = torch.linalg.qr(whole @ self._right[i]).Q
+        with one_thread(whole.device):
+            left = torch.linalg.qr(whole @ self._right[i]).Q
         right = whole.mT @ left
         self._memory[i] = whole - (1 - self.momentum) * left @ right.mT
         size = right.norm(dim=-2, keepdim=True)

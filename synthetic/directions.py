@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..theory.scales import as_fraction
+from .executing import one_thread
 
 BLOCK = 16  # side of the blocks of Shampoo
 SKETCH = 64  # columns of a random sketch; a gradient of a finite batch has a smaller rank
@@ -26,7 +27,8 @@ def singular(g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     then the full decomposition is taken. A matrix that is not finite (its replica has diverged) gets vectors that are not.
     """
     finite = torch.isfinite(g).all(-1, keepdim=True).all(-2, keepdim=True)
-    u, s, vh = _decomposed(torch.where(finite, g, torch.zeros_like(g)))
+    with one_thread(g.device):
+        u, s, vh = _decomposed(torch.where(finite, g, torch.zeros_like(g)))
     kept = torch.where(s > _accuracy(g) * s[..., :1], s, torch.zeros_like(s))
     return torch.where(finite, u, torch.full_like(u, torch.nan)), kept, vh
 

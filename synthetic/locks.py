@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Any
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life (the lock file's modification time)."""
 
 STALE = 60.0
 """A lock without a sign of life for so many seconds belongs to nobody."""
+
+WRITING = 5.0
+"""A lock file that names no owner for so many seconds is of a process that ended while it wrote the name."""
 
 
 class Lock:
@@ -31,24 +37,25 @@ class Lock:
 
     def __init__(self, path: Path, *, poll: float = 0.2):
         self.path, self._poll = path, poll
+        self._text = ""
         self._stop = threading.Event()
         self._beat: threading.Thread | None = None
 
-    def acquire(self) -> None:
-        """Wait until the lock is ours.
+    def acquire(self, *, wait: bool = True) -> bool:
+        """Take the lock, or return False if another holds it and ``wait`` is false.
 
         Raises:
             OSError: if the lock file cannot be made.
         """
         while not self._create():
-            owner = self._read()
-            if owner is not None and _is_stale(*owner):
-                self._break(owner[0])
-            else:
+            if not self.remove_if_stale():
+                if not wait:
+                    return False
                 time.sleep(self._poll)
         self._stop.clear()
         self._beat = threading.Thread(target=self._keep_alive, daemon=True)
         self._beat.start()
+        return True
 
     def release(self) -> None:
         """Stop the heartbeat and remove the file."""
@@ -56,8 +63,15 @@ class Lock:
         if self._beat is not None:
             self._beat.join()
             self._beat = None
-            with suppress(OSError):
-                self.path.unlink()
+            self._remove(self._text)
+
+    def remove_if_stale(self) -> bool:
+        """Remove what an ended process has left; whether the lock is free now."""
+        try:
+            text, age = self.path.read_text(), time.time() - self.path.stat().st_mtime
+        except FileNotFoundError:
+            return True
+        return _is_stale(text, age) and self._remove(text)
 
     def __enter__(self) -> Lock:
         if self._beat is None:
@@ -68,29 +82,27 @@ class Lock:
         self.release()
 
     def _create(self) -> bool:
+        text = json.dumps({"host": platform.node(), "pid": os.getpid(), "made": time.time_ns()})
         try:
             descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"host": platform.node(), "pid": os.getpid(), "made": time.time_ns()}, file)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+        except OSError:  # on a full disk a lock without an owner would stay
+            self.path.unlink()
+            raise
+        self._text = text
         return True
 
-    def _read(self) -> tuple[str, float] | None:
-        """Text of the lock and seconds since its last sign of life; None if it is gone."""
-        try:
-            return self.path.read_text(), time.time() - self.path.stat().st_mtime
-        except OSError:
-            return None
-
-    def _break(self, seen: str) -> None:
-        """Remove a stale lock, unless somebody was faster and holds a new one."""
-        aside = self.path.with_suffix(f".{os.getpid()}.{time.time_ns()}.stale")
-        with suppress(OSError):
-            os.rename(self.path, aside)
-            if aside.read_text() != seen:
-                os.link(aside, self.path)
-            aside.unlink()
+    def _remove(self, text: str) -> bool:
+        """Remove the lock file if this is what it says, and nobody has put another one in its place."""
+        with suppress(OSError), self.path.open("r+") as file, exclusive(file, self.path) as still_there:
+            if still_there and file.read() == text:
+                self.path.unlink()
+                return True
+        return False
 
     def _keep_alive(self) -> None:
         while not self._stop.wait(HEARTBEAT):
@@ -98,22 +110,39 @@ class Lock:
                 os.utime(self.path)
 
 
+@contextmanager
+def exclusive(file: IO[Any], path: Path) -> Iterator[bool]:
+    """Whether ``path`` is the open ``file`` still; nobody who asks likewise removes it while the block runs.
+
+    Without this, two processes that find the same remains would both remove them, the slower one what the faster
+    one has put in their place. Where files cannot be locked (some network file systems) it is only looked at.
+    """
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file or the process
+    try:
+        there = os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        there = False
+    yield there
+
+
 def _is_stale(text: str, age: float) -> bool:
-    if age > STALE:
-        return True
     try:
         owner = json.loads(text)
         host, pid = owner["host"], int(owner["pid"])
     except (ValueError, KeyError, TypeError):
-        return False  # being written just now
-    return host == platform.node() and not _is_alive(pid)
+        return age > WRITING
+    return age > STALE or has_ended(host, pid)
 
 
-def _is_alive(pid: int) -> bool:
+def has_ended(host: str, pid: int) -> bool:
+    """Whether a process has certainly ended; of another host's nothing is known."""
+    if host != platform.node():
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
-    except OSError:
         return True
-    return True
+    except OSError:
+        return False
+    return False

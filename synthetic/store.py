@@ -7,29 +7,37 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 
-from .locks import Lock
+from .locks import Lock, exclusive, has_ended
 
 SCHEMA = 1
 """Part of every key; to be raised when the columns of frames change their meaning."""
 
 HOME = "WIDELIMIT_HOME"
 _META = b"widelimit"
+_TEMPORARY = re.compile(r"\w+\.(?P<host>.*)\.(?P<pid>\d+)\.\w+\.tmp")
+_ABANDONED = 86400.0  # a temporary file of another host is removed after so many seconds
 
 
-class StoreError(RuntimeError):
+class StoreError(OSError):
     """The store cannot be read or written; the message is one sentence that says where and why."""
+
+
+class Busy(StoreError):
+    """Another process is making the result."""
 
 
 def canonical(data: Mapping[str, Any]) -> str:
@@ -101,13 +109,18 @@ class Store:
         """
         key = make_key(data)
         path = self.path(key)
-        if not path.exists():
-            return None
-        try:
-            return _read(path, key)
-        except Exception as error:  # whatever a damaged file makes pyarrow raise
-            self._set_aside(path, error)
-            return None
+        while True:  # what is there after a corrupt file was set aside is another process's
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise StoreError(_explain(error, self.root)) from error
+            with file:
+                try:
+                    return _read(file, key)
+                except Exception as error:  # whatever a damaged file makes pyarrow raise
+                    self._set_aside(file, path, error)
 
     def describe(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Metadata of a stored result: `provenance`, and the data of its key.
@@ -135,7 +148,7 @@ class Store:
         """
         key = make_key(data)
         path, meta = self.path(key), {"key": key, "data": dict(data), **provenance(device)}
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary = path.with_suffix(f".{platform.node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(temporary, frame, meta)
@@ -148,10 +161,19 @@ class Store:
                 temporary.unlink()
         return path
 
-    def get_or_make(self, data: Mapping[str, Any], make: Callable[[], pd.DataFrame], *, device: str = "cpu") -> pd.DataFrame:
+    def get_or_make(
+        self, data: Mapping[str, Any], make: Callable[[], pd.DataFrame], *, device: str = "cpu", wait: bool = True
+    ) -> pd.DataFrame:
         """The stored result; if there is none, make and store it while no other process does the same.
 
+        Args:
+            data: what the key is made of.
+            make: makes the result.
+            device: for the metadata.
+            wait: until another process has made it, if one is about it.
+
         Raises:
+            Busy: if another process is making it and ``wait`` is false.
             StoreError: if the folder cannot be written or the disk is full.
         """
         found = self.load(data)
@@ -160,9 +182,11 @@ class Store:
         lock = Lock(self.path(make_key(data)).with_suffix(".lock"))
         try:
             lock.path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            ours = lock.acquire(wait=wait)
         except OSError as error:
             raise StoreError(_explain(error, self.root)) from error
+        if not ours:
+            raise Busy(f"another process is making {lock.path.stem} in the store `{self.root}`")
         with lock:
             found = self.load(data)  # whoever held the lock may have made it
             if found is None:
@@ -170,15 +194,37 @@ class Store:
                 self.save(data, found, device=device)
         return found
 
-    def _set_aside(self, path: Path, error: Exception) -> None:
+    def tidy(self) -> None:
+        """Remove the temporary files and locks that killed processes have left; those of living ones stay."""
+        for path in self.root.glob("runs/*.tmp"):
+            with suppress(OSError):
+                if _is_abandoned(path):
+                    path.unlink()
+        for path in self.root.glob("runs/*.lock"):
+            with suppress(OSError):
+                Lock(path).remove_if_stale()
+
+    def _set_aside(self, file: BinaryIO, path: Path, error: Exception) -> None:
+        """Move a corrupt record away, unless another process has done so."""
         aside = self.root / "corrupt" / f"{path.name}.{time.time_ns()}"
-        try:
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, aside)
-        except OSError as failure:
-            raise StoreError(_explain(failure, self.root)) from failure
+        with exclusive(file, path) as still_there:
+            if not still_there:
+                return
+            try:
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, aside)
+            except OSError as failure:
+                raise StoreError(_explain(failure, self.root)) from failure
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         warnings.warn(f"the record {path.name} is corrupt ({reason}); moved to {aside}, it will be made again", stacklevel=3)
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    """Whether nobody writes this file any more; see `Store.save` for its name."""
+    named = _TEMPORARY.fullmatch(temporary.name)
+    if named and named["host"] == platform.node():
+        return has_ended(named["host"], int(named["pid"]))
+    return time.time() - temporary.stat().st_mtime > _ABANDONED
 
 
 def _write(path: Path, frame: pd.DataFrame, meta: Mapping[str, Any]) -> None:
@@ -193,10 +239,10 @@ def _write(path: Path, frame: pd.DataFrame, meta: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path, key: str) -> pd.DataFrame:
+def _read(source: BinaryIO, key: str) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with pq.ParquetFile(source, page_checksum_verification=True) as file:
         table = file.read()
     meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
     if meta.get("key") != key:

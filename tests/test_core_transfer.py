@@ -9,7 +9,7 @@ import pytest
 from widelimit.paper_repro.claims import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, failures
 from widelimit.paper_repro.core import transfer
 from widelimit.paper_repro.core.transfer_claims import Sweep, make_claims, sp_exponents, tabulate, transfer_penalty, worst_rise
-from widelimit.synthetic import sweep as sweeping
+from widelimit.synthetic import training
 from widelimit.synthetic.store import Store, make_key
 
 WIDTHS, RATES = 2 ** np.arange(5, 10), 2.0 ** np.arange(-10, 0.5, 0.5)
@@ -40,8 +40,8 @@ def test_the_smoke_preset_reproduces_every_claim(smoke):
 
 def test_an_interrupted_run_trains_nothing_twice(smoke, monkeypatch):
     _, folder = smoke
-    trained, train = [], sweeping.train
-    monkeypatch.setattr(sweeping, "train", lambda ensemble, **how: trained.append(ensemble.label) or train(ensemble, **how))
+    trained, train = [], training.train
+    monkeypatch.setattr(training, "train", lambda ensemble, **how: trained.append(ensemble.label) or train(ensemble, **how))
     settings, store = transfer.PRESETS["smoke"], Store(folder / "home")
     whole = transfer.measure(settings, store, lambda line: None)
     assert trained == []

@@ -15,6 +15,7 @@ from widelimit.paper_repro import cli
 from widelimit.paper_repro.claims import Claim, Control
 from widelimit.paper_repro.papers import PAPERS, Figure
 from widelimit.paper_repro.results import Result
+from widelimit.synthetic import Local
 
 FIGURES = [f"core/{figure.name}" for figure in PAPERS["core"].figures]
 
@@ -29,11 +30,13 @@ class Made:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.engines: dict[str, object] = {}
         self.measured: dict[str, float | BaseException] = {}
 
     def load(self, figure: Figure) -> SimpleNamespace:
-        def reproduce(preset: str, *, out: Path, store_home: Path, progress: object) -> Result:
+        def reproduce(preset: str, *, out: Path, store_home: Path, progress: object, engine: object = None) -> Result:
             self.calls.append(figure.name)
+            self.engines[figure.name] = engine
             value = self.measured.get(figure.name, 1.0)
             if isinstance(value, BaseException):
                 raise value
@@ -73,6 +76,12 @@ def test_finished_figures_are_not_made_again(made: Made):
     assert run("reproduce", FIGURES[0], "--preset", "smoke") == 0
     assert run("reproduce", "--preset", "smoke") == 0
     assert len(made.calls) == len(set(made.calls)) == len(FIGURES)
+
+
+def test_sweeps_get_the_engine_and_the_jobs_that_no_other_figure_needs(made: Made):
+    assert run("reproduce", "core", "--preset", "smoke") == 0
+    assert run("reproduce", "core/transfer", "--preset", "laptop", "--jobs", "3") == 0
+    assert made.engines == {**dict.fromkeys((name.split("/")[1] for name in FIGURES), None), "transfer": Local(3)}
 
 
 def test_a_crashed_figure_does_not_stop_the_others(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

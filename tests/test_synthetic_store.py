@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 from widelimit.synthetic import Store, StoreError, locks
 from widelimit.synthetic.locks import Lock
-from widelimit.synthetic.store import make_key
+from widelimit.synthetic.store import Busy, make_key
 
 DATA = {"steps": 3, "rates": [0.1, 0.2]}
 VALUES = np.append(np.random.default_rng(0).standard_normal(998), [np.inf, 0.1])
+ENDED = json.dumps({"host": locks.platform.node(), "pid": 2**22 + 1})
 FRAME = pd.DataFrame({"source": "synthetic", "step": range(1000), "value": VALUES, "diverged_at": np.nan})
 
 
@@ -70,6 +71,46 @@ def test_a_corrupt_record_is_named_set_aside_and_made_again(store: Store, damage
         made = store.get_or_make(DATA, lambda: FRAME)
     assert made.equals(FRAME) and store.load(DATA).equals(FRAME)
     assert len(list((store.root / "corrupt").iterdir())) == 1
+
+
+def test_two_that_find_the_same_damage_set_aside_one_file(store: Store, monkeypatch: pytest.MonkeyPatch):
+    path, flock = store.save(DATA, FRAME), locks.fcntl.flock
+    good = path.read_bytes()
+
+    def outrun(*arguments) -> None:
+        monkeypatch.setattr(locks.fcntl, "flock", flock)
+        path.rename(path.with_suffix(".aside"))
+        path.write_bytes(good)  # another process has made it again
+        flock(*arguments)
+
+    path.write_bytes(good[:-5])
+    monkeypatch.setattr(locks.fcntl, "flock", outrun)
+    assert store.get_or_make(DATA, fail).equals(FRAME)
+    assert not (store.root / "corrupt").exists()
+
+
+def test_what_another_process_makes_is_not_waited_for_where_asked(store: Store):
+    path = store.path(make_key(DATA))
+    path.parent.mkdir(parents=True)
+    with Lock(path.with_suffix(".lock")), pytest.raises(Busy, match=f"is making {path.stem}"):
+        store.get_or_make(DATA, fail, wait=False)
+    assert store.get_or_make(DATA, lambda: FRAME, wait=False).equals(FRAME)
+
+
+def test_remains_of_ended_processes_are_removed_and_those_of_living_ones_stay(store: Store):
+    folder, host, day = store.path("").parent, locks.platform.node(), 86400
+    folder.mkdir(parents=True)
+    ages = {f"a.{host}.{2**22 + 1}.0.tmp": 0, f"a.{host}.{os.getppid()}.0.tmp": 2 * day, "a.else.where.1.0.tmp": day / 2}
+    ages |= {"b.else.where.1.0.tmp": 2 * day, "b.1.tmp": 2 * day, "a.1.tmp": 0}
+    for name, age in ages.items():
+        (folder / name).write_text("")
+        os.utime(folder / name, (0, time.time() - age))
+    (folder / "a.lock").write_text(ENDED)
+    (folder / "b.lock").write_text(json.dumps({"host": host, "pid": os.getppid()}))
+    record = store.save(DATA, FRAME)
+    store.tidy()
+    left = {f"a.{host}.{os.getppid()}.0.tmp", "a.else.where.1.0.tmp", "a.1.tmp", "b.lock", record.name}
+    assert {path.name for path in folder.iterdir()} == left
 
 
 def test_an_interrupt_leaves_neither_a_record_nor_a_lock(store: Store):
@@ -179,8 +220,39 @@ class TestLock:
             time.sleep(0.3)
             assert path.stat().st_mtime > 0
 
-    def test_a_lock_that_somebody_else_renewed_is_not_broken(self, tmp_path: Path):
+    def test_two_that_find_the_same_remains_do_not_both_remove_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        path, flock = tmp_path / "a.lock", locks.fcntl.flock
+        path.write_text(ENDED)
+
+        def outrun(*arguments) -> None:
+            monkeypatch.setattr(locks.fcntl, "flock", flock)
+            path.unlink()
+            path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+            flock(*arguments)
+
+        monkeypatch.setattr(locks.fcntl, "flock", outrun)
+        assert not Lock(path).acquire(wait=False)
+        assert "elsewhere" in path.read_text() and len(list(tmp_path.iterdir())) == 1
+
+    @pytest.mark.parametrize(("age", "taken"), [(0, False), (2 * locks.WRITING, True)])
+    def test_a_lock_without_an_owner_is_taken_over_soon(self, tmp_path: Path, age: float, taken: bool):
         path = tmp_path / "a.lock"
-        path.write_text("new")
-        Lock(path)._break("old")
-        assert path.read_text() == "new" and len(list(tmp_path.iterdir())) == 1
+        path.write_text("")
+        os.utime(path, (0, time.time() - age))
+        lock = Lock(path)
+        assert lock.acquire(wait=False) == taken
+        lock.release()
+        assert path.exists() != taken
+
+    def test_a_full_disk_leaves_no_lock_without_an_owner(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        opened = os.open
+        monkeypatch.setattr(locks.os, "open", lambda path, *how: os.close(opened(path, *how)) or opened("/dev/full", os.O_WRONLY))
+        with pytest.raises(OSError, match="No space left"):
+            Lock(tmp_path / "a.lock").acquire()
+        assert not list(tmp_path.iterdir())
+
+    def test_a_lock_that_was_taken_over_is_not_removed_by_its_former_owner(self, tmp_path: Path):
+        path = tmp_path / "a.lock"
+        with Lock(path):
+            path.write_text("another's")
+        assert path.read_text() == "another's"

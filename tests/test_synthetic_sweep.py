@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import widelimit.synthetic.sweep as module
+import widelimit.synthetic.training as module
 from widelimit.synthetic import Ensemble, Plan, Store, execute, teacher
 from widelimit.synthetic.cost import activations, macs, parameters
+from widelimit.synthetic.locks import Lock
+from widelimit.synthetic.store import make_key
 from widelimit.synthetic.training import train
 from widelimit.theory.scales import Powers
 from widelimit.theory.table import ExponentTable, Row, Shape
@@ -98,6 +100,24 @@ def test_progress_counts_the_work_of_the_whole_sweep(store: Store):
         calls: list[float] = []
         execute(PLAN, store, progress=lambda label, done, total, calls=calls: calls.append(done / total))
         assert calls == sorted(calls) and calls[-1] == pytest.approx(1.0)
+
+
+def test_what_another_process_trains_is_left_to_the_end(store: Store, monkeypatch: pytest.MonkeyPatch):
+    path, trained, said = store.path(make_key(PLAN.ensembles[0].key_data())), [], []
+    path.parent.mkdir(parents=True)
+    others = Lock(path.with_suffix(".lock"))
+    others.acquire()
+
+    def release_at_the_end(ensemble: Ensemble, **settings) -> pd.DataFrame:
+        trained.append(ensemble)
+        if len(trained) == 3:
+            others.release()
+        return train(ensemble, **settings)
+
+    monkeypatch.setattr(module, "train", release_at_the_end)
+    execute(PLAN, store, progress=lambda label, done, total: said.append(label))
+    assert trained == [*PLAN.ensembles[1:], PLAN.ensembles[0]]
+    assert f"waiting for another process: {PLAN.ensembles[0].label}" in said
 
 
 def test_an_empty_plan_is_an_empty_frame(store: Store):

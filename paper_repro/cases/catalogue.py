@@ -20,7 +20,8 @@ Progress = Callable[[str], object]
 class Case:
     """A problem on which transfer is measured.
 
-    Its module has ``measure(name, preset, *, store_home, progress) -> Measured`` and ``PRESETS: Mapping[str, Mapping[str, Settings]]``.
+    Its module has ``measure(name, preset, *, store_home, progress) -> Measured`` and ``PRESETS: Mapping[str, Mapping[str, Settings]]``;
+    if it trains networks, `measure` takes an ``engine`` too, and ``plan_sweep(name, preset) -> (plan, device)`` says what is trained.
 
     Args:
         name: on the command line.
@@ -33,6 +34,11 @@ class Case:
     title: str
     source: str
     module: str
+
+    @property
+    def trains(self) -> bool:
+        """Whether networks are trained; otherwise the case is solved exactly."""
+        return self.module == "trained"
 
     def load(self) -> Any:
         """The case's module."""

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from ...synthetic import tasks
+from ...synthetic.engines import Engine, Local
 from ...synthetic.store import Store
-from ...synthetic.sweep import Plan, execute
+from ...synthetic.sweep import Plan
 from ...theory.constants import Constants
 from ...theory.curves import Curves
 from ...theory.parameterizations import parameterization
 from ...theory.verdict import NONE, Verdict, judge
 from ...theory.zoo import mlp
+from ..sweeping import run_sweep
 from .catalogue import Measured, Progress
 
 
@@ -80,16 +82,21 @@ PRESETS = {
 }
 
 
-def measure(name: str, preset: str, *, store_home: Path, progress: Progress) -> Measured:
+def measure(name: str, preset: str, *, store_home: Path, progress: Progress, engine: Engine | None = None) -> Measured:
     """Train what the store lacks and judge the validation losses after the last step."""
     settings, (expected, why) = PRESETS[name][preset], THEORY[name]
-    plan, store = PLANS[name](settings), Store(store_home)
-    progress(f"{name}: {plan}, of which {plan.missing(store).runs} runs are new")
-    frame = execute(plan, store, device=_device(settings.device), progress=_once(progress))
+    plan, device = plan_sweep(name, preset)
+    frame = run_sweep(name, plan, Store(store_home), device=device, engine=engine or Local(), progress=progress)
     last = frame[(frame["step"] == settings.steps) & (frame["term"] == "validation loss")].reset_index(drop=True)
     curves = as_curves(last, steep=name in STEEP)
     verdict = judge(curves)
     return Measured("n", "learning rate", _table(curves, verdict), verdict, None, expected, why, last)
+
+
+def plan_sweep(name: str, preset: str) -> tuple[Plan, str]:
+    """What `measure` trains, and on which device."""
+    settings = PRESETS[name][preset]
+    return PLANS[name](settings), _device(settings.device)
 
 
 def as_curves(last: pd.DataFrame, *, steep: bool = False) -> Curves:
@@ -108,18 +115,6 @@ def _device(wanted: str) -> str:
     import torch
 
     return "cpu" if wanted == "cuda" and not torch.cuda.is_available() else wanted
-
-
-def _once(progress: Progress) -> Callable[[str, float, float], None]:
-    """Lines without repetition: one for each ensemble."""
-    said: set[str] = set()
-
-    def say(label: str, done: float, total: float) -> None:
-        if label not in said:
-            said.add(label)
-            progress(f"{done / total:4.0%}  {label}")
-
-    return say
 
 
 def _two_layers(task: Callable[..., tasks.Task], *, name: str, last_rate: float = 1.0) -> Callable[[Settings], Plan]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ...synthetic.engines import Engine, find_engine
 from ..claims import NOT_REPRODUCED, Claim
 from ..papers import PRESETS, Figure, Outcome, Paper, Progress, find_figures, gather
 from ..papers import reproduce as make
@@ -20,16 +21,17 @@ from ..results import results_home
 from ..targets import choose
 
 
-def reproduce(what: list[str], *, preset: str, jobs: int, out: Path) -> int:
+def reproduce(what: list[str], *, preset: str, jobs: int, out: Path, engine: str) -> int:
     """Run the named papers and figures; arguments are those of the command line, and so is the exit status."""
     choose("preset", preset, PRESETS)
     figures, home = find_figures(what), results_home()
+    executor = find_engine(engine, jobs=max(1, jobs // len(figures)))
     require_writable(out, "output folder")
     require_writable(home, "results folder")
     outcomes = []
     try:
         with progress_bar("starting", total=len(figures)) as bar:
-            for outcome in _outcomes(figures, preset, home=home, jobs=jobs, progress=bar.say):
+            for outcome in _outcomes(figures, preset, home, jobs=jobs, engine=executor, progress=bar.say):
                 outcomes.append(outcome)
                 bar.advance()
     except KeyboardInterrupt:
@@ -58,19 +60,21 @@ def report(*, out: Path) -> int:
     return 0
 
 
-def _outcomes(figures: Sequence[tuple[Paper, Figure]], preset: str, *, home: Path, jobs: int, progress: Progress) -> Iterator[Outcome]:
+def _outcomes(
+    figures: Sequence[tuple[Paper, Figure]], preset: str, home: Path, *, jobs: int, engine: Engine, progress: Progress
+) -> Iterator[Outcome]:
     if min(jobs, len(figures)) < 2:
-        yield from make(figures, preset, home=home, progress=progress)
+        yield from make(figures, preset, home=home, progress=progress, engine=engine)
         return
-    tasks = [(paper, figure, preset, home) for paper, figure in figures]
+    tasks = [(paper, figure, preset, home, engine) for paper, figure in figures]
     for _, outcome in spread(_one, tasks, jobs=jobs):
         progress(f"{outcome.paper.name}/{outcome.figure.name}: finished after {outcome.seconds:.0f} s")
         yield outcome
 
 
-def _one(paper: Paper, figure: Figure, preset: str, home: Path) -> Outcome:
+def _one(paper: Paper, figure: Figure, preset: str, home: Path, engine: Engine) -> Outcome:
     """One figure in a process of its own; its error becomes one that can be sent back."""
-    (outcome,) = make([(paper, figure)], preset, home=home, progress=lambda _: None)
+    (outcome,) = make([(paper, figure)], preset, home=home, progress=lambda _: None, engine=engine)
     if outcome.error is None:
         return outcome
     error = RuntimeError(f"{type(outcome.error).__name__}: {outcome.error}")

@@ -7,28 +7,55 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..cases.catalogue import Measured, find_case
+from ...synthetic.engines import find_engine
+from ..cases.catalogue import Case, Measured, find_case
 from ..progress import progress_bar
 from ..targets import choose
 
 if TYPE_CHECKING:
+    from ...synthetic.engines import Engine
+    from ...synthetic.store import Store
     from ...theory.verdict import Verdict
 
 
-def transfer(case: str, *, preset: str, form: str) -> int:
+def transfer(case: str, *, preset: str, form: str, engine: str, jobs: int, estimate: bool) -> int:
     """Measure a case and print its gaps, rates and verdict; the exit status is 1 if a theory says otherwise."""
     from ...synthetic.store import Store
 
     choose("format", form, ("text", "json"))
-    found = find_case(case)
+    executor = find_engine(engine, jobs=jobs)
+    found, store = find_case(case), Store.default()
     found.settings(preset)
+    if estimate:
+        print(_estimate(found, preset, store, executor, form))
+        return 0
+    more = {"engine": executor} if found.trains else {}
     with progress_bar(f"transfer {case}") as bar:
-        measured = found.load().measure(case, preset, store_home=Store.default().root, progress=bar.say)
+        measured = found.load().measure(case, preset, store_home=store.root, progress=bar.say, **more)
     if form == "json":
         print(json.dumps(as_json(case, preset, measured), indent=2, allow_nan=False))
     else:
         print(f"{found.title} ({found.source})\n\n{as_text(measured)}")
     return 1 if measured.contradicted else 0
+
+
+def _estimate(case: Case, preset: str, store: Store, engine: Engine, form: str) -> str:
+    """What the case would train and how long that takes."""
+    from ...synthetic.estimating import Estimate, estimate
+
+    if not case.trains:
+        ensembles, found = (), Estimate(0, 0, 0.0, 0.0, ())
+        lines = [f"{case.name} ({preset}) is solved exactly: nothing is trained"]
+    else:
+        plan, device = case.load().plan_sweep(case.name, preset)
+        ensembles, found = plan.ensembles, estimate(plan, store, device=device, engine=engine)
+        lines = [f"{case.name} ({preset}): {plan}", f"to do: {found}", ""]
+    for ensemble, cost in zip(ensembles, found.costs):
+        lines.append(f"{f'{cost:8.1f} s' if cost else '    stored'}  {ensemble.label}: {len(ensemble.replicas)} runs")
+    if form == "text":
+        return "\n".join(lines)
+    numbers = {name: value for name, value in asdict(found).items() if name != "costs"}
+    return json.dumps({"schema": 1, "case": case.name, "preset": preset, **numbers}, indent=2, allow_nan=False)
 
 
 def as_text(measured: Measured) -> str:

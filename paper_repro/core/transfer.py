@@ -14,13 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ...synthetic.engines import Engine, Local
 from ...synthetic.store import Store
-from ...synthetic.sweep import Plan, execute
+from ...synthetic.sweep import Plan
 from ...synthetic.tasks import digits
 from ...theory.parameterizations import parameterization
 from ...theory.zoo import mlp
 from ..papers import Progress
 from ..results import Result
+from ..sweeping import run_sweep
 from .transfer_claims import FIGURE, Sweep, make_claims, tabulate
 from .transfer_panels import draw
 
@@ -62,31 +64,21 @@ PRESETS = {
 }
 
 
-def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -> Result:
+def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress, engine: Engine | None = None) -> Result:
     """Train every width at every rate in both parameterisations, and measure how the best rate moves with the width."""
-    losses = measure(PRESETS[preset], Store(store_home), progress)
+    losses = measure(PRESETS[preset], Store(store_home), progress, engine)
     rows = lambda *key: losses.loc[(losses["case"] == key[0]) & (losses["config"] == key[1])]  # noqa: E731
     sweeps = {(case, config): Sweep.of(rows(case, config)) for case in losses["case"].unique() for config in ("sp", "mup")}
     drifts = tabulate(sweeps)
     return Result(FIGURE, tuple(make_claims(sweeps)), draw(losses, drifts, out / "transfer"), {"losses": losses, "drifts": drifts})
 
 
-def measure(settings: Settings, store: Store, progress: Progress) -> pd.DataFrame:
+def measure(settings: Settings, store: Store, progress: Progress, engine: Engine | None = None) -> pd.DataFrame:
     """The validation loss after the last step of every run; ``case`` is the activation and the optimizer, ``config`` sp or mup."""
     import torch
 
     device = "cpu" if settings.device == "cuda" and not torch.cuda.is_available() else settings.device
-    plan = make_plan(settings)
-    progress(f"core/transfer: {plan}, of which {plan.missing(store).runs} runs are new")
-
-    said: set[str] = set()
-
-    def say(label: str, done: float, total: float) -> None:
-        if label not in said:
-            said.add(label)
-            progress(f"{done / total:4.0%}  {label}")
-
-    frame = execute(plan, store, device=device, progress=say)
+    frame = run_sweep("core/transfer", make_plan(settings), store, device=device, engine=engine or Local(), progress=progress)
     rows = frame.loc[(frame["step"] == STEPS) & (frame["term"] == "validation loss"), COLUMNS]
     return rows.reset_index(drop=True)
 

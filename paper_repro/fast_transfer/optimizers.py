@@ -1,0 +1,134 @@
+"""Which optimizers transfer on digits: Adam, momentum SGD, Muon, and Dion with a bounded and a growing rank.
+
+Ghosh, Wu and Bietti (arXiv 2512.22768, Figures 6, 11 to 13 and 24 to 26) find on language models that Adam, SGD and Dion of bounded rank
+transfer, while the best rates of Muon and of Dion with a rank in proportion to the width fall. Three ReLU layers learn digits here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ...figures.style import letter, panels, save, styled
+from ..claims import NOT_REPRODUCED, NOT_TESTED, Claim, Control
+from ..papers import Progress
+from ..results import Result
+from .decomposition_panels import show_components, show_sweep
+from .parts import Parts
+from .study import Study, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FIGURE, SOURCE = "fast-transfer/optimizers", "arXiv 2512.22768"
+TOP = 8
+WIDTHS = (32, 64, 128, 256)
+PUBLISHED = {  # octaves per doubling, from the best rates at widths 128 to 2048 (CIFAR: 128 to 8192), and where they are shown
+    "adam": (-0.01, "Figure 6"),
+    "sgd": (-0.07, "Figure 13"),
+    "muon": (-0.30, "Figure 11"),
+    "dion bounded": (-0.04, "Figure 24"),
+    "dion proportional": (-0.27, "Figure 25"),
+}
+NAMES = {"adam": "Adam", "sgd": "SGD", "muon": "Muon", "dion bounded": "Dion, rank min(8, n/4)", "dion proportional": "Dion, rank n/4"}
+OCTAVES = {"adam": (-9.0, -5.0), "sgd": (-6.0, -2.0), "muon": (-5.0, -1.0), "dion bounded": (-5.0, 0.0), "dion proportional": (-5.0, -1.0)}
+ON_RECORD: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A study for each optimizer."""
+
+    studies: dict[str, Study]
+
+
+def _all(**settings) -> Settings:
+    return Settings({name: Study(name, "digits", octaves, **settings) for name, octaves in OCTAVES.items()})
+
+
+_LAPTOP = _all(widths=WIDTHS, seeds=(0, 1, 2))
+PRESETS = {
+    "smoke": _all(widths=(16, 32, 64), steps=60, spacing=1.0, average=(5, 20, 1, 2, 30)),
+    "laptop": _LAPTOP,
+    "gpu": Settings({n: replace(s, widths=(64, 128, 256, 512, 1024), seeds=tuple(range(8)), spacing=0.25, device="cuda") for n, s in _LAPTOP.studies.items()}),
+}  # fmt: skip
+
+
+def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -> Result:
+    """Train every optimizer at every width, rate and seed."""
+    frames = {name: measure(study, store_home=store_home, progress=progress) for name, study in PRESETS[preset].studies.items()}
+    parts = {name: Parts.of(frame) for name, frame in frames.items()}
+    images = draw(frames, parts, out / "optimizers")
+    return Result(FIGURE, tuple(claims(parts)), images, {"optima": tabulate(parts)})
+
+
+def tabulate(parts: Mapping[str, Parts]) -> pd.DataFrame:
+    """The best rate and loss of every optimizer and width."""
+    rows = [
+        {"optimizer": NAMES[name], "width": int(width), "log2 of the best rate": best, "loss": loss}
+        for name, own in parts.items()
+        for width, best, loss in zip(own.widths, own.best, own.curves.min(axis=1), strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def claims(parts: Mapping[str, Parts]) -> Iterator[Claim]:
+    """For every optimizer the published drift, and the contrast between the components of Muon and of Adam."""
+    first, last = (int(parts["adam"].widths[i]) for i in (0, -1))
+    for name, (published, where) in PUBLISHED.items():
+        value, interval = parts[name].estimate(Parts.drift)
+        moved = abs(published) > 0.2
+        text = f"Under {NAMES[name]} the best rate drifts by {published} octaves per doubling (digits, widths {first} to {last})"
+        reason = "one step of the grid, half an octave, over three doublings"
+        other = Control(*(("no drift in its place", None, None, 0.0) if moved else ("a fall of half an octave per doubling in its place", None, None, -0.5)))
+        found = Claim(f"{FIGURE}/drift-{name.replace(' ', '-')}", text, f"{SOURCE}, {where}", "published", published, 0.17, reason, other, value, interval,
+                      unit="octaves per doubling")  # fmt: skip
+        yield replace(found, **_recorded(found.id))
+    yield rank_claim(parts)
+    values = {name: parts[name].estimate(lambda p: p.share(TOP)) for name in parts}
+    for name in ("adam", "sgd"):
+        text = f"Of what width {last} gains over {first} the first {TOP} components have no more than a third under {NAMES[name]}"
+        control = Control("the whole in place of a third", expected=10.0)
+        reason = "published for a language model: 0.07 of 0.82 with 60 components; a third still leaves the tail the larger part"
+        found = Claim(f"{FIGURE}/top-{name}", text, f"{SOURCE}, Hypothesis 1", "published", 0.0, 1 / 3, reason, control, *values[name], relation="<=")
+        yield replace(found, **_recorded(found.id))
+    text = f"Under Muon the first {TOP} components are not the same at widths {first} and {last}: their part of the gain"
+    control, reason = Control("Adam's", *values["adam"]), "published: 0.88 of 0.84 with 60 components, in the direction of a loss"
+    found = Claim(f"{FIGURE}/top-muon", text, f"{SOURCE}, Figure 12", "published", -1.0, 2 / 3, reason, control, *values["muon"], relation="<=")
+    yield replace(found, **_recorded(found.id))
+
+
+def rank_claim(parts: Mapping[str, Parts]) -> Claim:
+    """The contrast between Dion's ranks: the same networks, tasks and seeds."""
+    growing, bounded = (parts[f"dion {rank}"].estimate(Parts.drift) for rank in ("proportional", "bounded"))
+    value, interval = growing[0] - bounded[0], (growing[1][0] - bounded[1][1], growing[1][1] - bounded[1][0])
+    text = "With a rank that grows Dion's best rate falls against that of a bounded rank, by 0.23 octaves per doubling"
+    reason, control = "one step of the grid, half an octave, over three doublings", Control("no difference in its place", expected=0.0)
+    return Claim(f"{FIGURE}/rank", text, f"{SOURCE}, Figures 24 and 25", "published", -0.23, 0.17, reason, control, value, interval,
+                 unit="octaves per doubling", on_record=NOT_TESTED)  # fmt: skip
+
+
+def _recorded(name: str) -> dict[str, str]:
+    reason = ON_RECORD.get(name.rpartition("/")[2], "")
+    return {"on_record": NOT_REPRODUCED, "record_reason": reason} if reason else {"on_record": NOT_TESTED}
+
+
+def draw(frames: Mapping[str, pd.DataFrame], parts: Mapping[str, Parts], stem: Path) -> tuple[Path, Path]:
+    """A column for each optimizer: losses against the rate, and components at the smallest width's best rate."""
+    figure, axes = panels(2, len(frames), width=2.7, height=2.5)
+    with styled():
+        for column, (name, frame) in zip(axes.T, frames.items(), strict=True):
+            show_sweep(frame, parts[name], column[0])
+            show_components(parts[name], column[1])
+            column[0].set(title=NAMES[name], ylabel="loss at the average" if name == "adam" else "")
+            column[0].set_yscale("log", base=2)
+            column[0].set_yticks([0.1, 0.15, 0.2, 0.3], ["0.1", "0.15", "0.2", "0.3"])
+            column[0].set_ylim(0.07, 0.42)
+            if name != "adam":
+                column[0].get_legend().remove()
+                column[1].set_ylabel("")
+        letter(axes.flat)
+    return save(figure, stem)
