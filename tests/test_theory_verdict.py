@@ -92,7 +92,7 @@ def test_a_power_law_without_noise_is_found_exactly():
 )  # fmt: skip
 def test_wrong_curves_are_named(sizes, losses, message):
     with pytest.raises(ValueError, match=message):
-        Curves(sizes, POINTS, losses)
+        judge(Curves(sizes, POINTS, losses))
 
 
 def test_one_seed_has_no_verdict():

@@ -41,12 +41,16 @@ class Curves:
                 raise ValueError(f"`{name}` must increase, not {getattr(self, name).tolist()}")
         if self.steep and not (self.losses > 0).all():
             raise ValueError("`steep` curves are fitted by their logarithm, so no loss may be 0 or negative")
-        if self.points.size < 5 or self.sizes.size < 4:
-            raise ValueError(f"rates need at least 4 sizes and 5 points, not {self.sizes.size} and {self.points.size}")
+        if self.points.size < 5 or self.sizes.size < 2:
+            raise ValueError(f"curves need at least 2 sizes and 5 points, not {self.sizes.size} and {self.points.size}")
 
     @property
     def seeds(self) -> int:
         return self.losses.shape[0]
+
+    def part(self, sizes: slice) -> Curves:
+        """The curves of some of the sizes."""
+        return Curves(self.sizes[sizes], self.points, self.losses[:, sizes], self.steep)
 
     def optima(self, means: Array) -> Optima:
         """Of mean curves, shape ``(..., point)``."""
@@ -68,8 +72,9 @@ class Curves:
         """Mean curves of bootstrap draws of the seeds, the same for all sizes if they are paired."""
         rng = np.random.default_rng(seed)
         shape = (draws, 1 if paired else self.sizes.size, self.seeds)
-        picks = rng.integers(self.seeds, size=shape)
-        weights = (picks[..., None] == np.arange(self.seeds)).mean(axis=2)
+        picks = rng.integers(self.seeds, size=shape).reshape(-1, self.seeds)
+        rows = self.seeds * np.arange(len(picks))[:, None]
+        weights = np.bincount((picks + rows).ravel(), minlength=picks.size).reshape(shape) / self.seeds
         return self.means(np.broadcast_to(weights, (draws, self.sizes.size, self.seeds)))
 
 

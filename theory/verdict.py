@@ -62,8 +62,10 @@ def judge(curves: Curves, *, paired: bool = False, draws: int = 400, seed: int =
         seed: of the bootstrap.
 
     Raises:
-        ValueError: if there is one seed only.
+        ValueError: if there is one seed only, or fewer than four sizes.
     """
+    if curves.sizes.size < 4:
+        raise ValueError(f"rates need at least 4 sizes, not {curves.sizes.size}: `forecast` asks less of 2 or 3")
     if curves.seeds < 2:
         raise ValueError("a verdict needs at least two seeds: without their spread nothing says how sure it is")
     mean = curves.means()[0]
@@ -81,7 +83,7 @@ def judge(curves: Curves, *, paired: bool = False, draws: int = 400, seed: int =
     if whole.mean() < 0.9:
         return Verdict(UNKNOWN, "the optimum is on the edge of the grid in some resamples: widen the grid or add seeds", **nothing)
     own = np.stack([optima.place, optima.value])
-    places, values = own[:, None] + _widening(curves.seeds) * (np.stack([drawn.place, drawn.value])[:, whole] - own[:, None])
+    places, values = own[:, None] + widening(curves.seeds) * (np.stack([drawn.place, drawn.value])[:, whole] - own[:, None])
     moved = fit_power_laws(curves.sizes, places, places.std(axis=0))
     lost = fit_power_laws(curves.sizes, values, values.std(axis=0), falling=True)
     return _weighed(moved, lost, nothing | {"costs": _costs(curves, mean[-1], optima.place)}, places)
@@ -122,7 +124,7 @@ def judge_gaps(sizes: ArrayLike, gaps: ArrayLike, *, draws: int = 400, seed: int
     return Verdict(kind, reason, rates, alpha, beta, advantage, (), (), costs)
 
 
-def _widening(seeds: int) -> float:
+def widening(seeds: int) -> float:
     """What the deviations of resamples are multiplied by: few seeds are spread too little, and their spread is uncertain itself."""
     from scipy.special import stdtrit
 

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.polynomial import Polynomial
 from threadpoolctl import threadpool_limits
 
 from ...synthetic import linear_models as linear
 from ...theory import ridge
+from ...theory.curves import Curves
 from ...theory.modes import Modes, gaps_between, mode_gaps
 from ...theory.transfer import Gaps, TransferRates
 from ...theory.verdict import FAST, NONE, WEAK, judge_gaps
@@ -20,6 +23,7 @@ from .catalogue import Measured, Progress
 
 COLUMNS = {"loss": "loss gap", "hyperparameter": "HP gap", "suboptimality": "transfer cost"}
 HALF = TransferRates(0.5, 0.5, 1.0)
+FLOORLESS = ("slow", "single-eigenvalue")  # their limit's loss is 0 at its optimum, where a logarithm has none
 SPECTRUM, TARGET = np.arange(1, 301) ** -1.5, np.arange(1, 301) ** -0.25
 
 
@@ -56,13 +60,19 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Model:
-    """How a case is solved: its gaps at a size for a seed, the optimum there, and what theory says."""
+    """How a case is solved, at a size for a seed: the optimum with its gaps, and the loss as a function; and what theory says.
+
+    ``spacing`` is that of a grid on which the loss has polynomials through a few points for its optimum; it is in octaves if ``octaves``.
+    """
 
     hyperparameter: str
     gaps: Callable[[float, int], tuple[float, Gaps]]
+    loss: Callable[[float, int], Callable[[np.ndarray], np.ndarray]]
     predicted: TransferRates | None
     expected: str
     why: str
+    octaves: bool = True
+    spacing: float = 1 / 16
 
 
 def measure(name: str, preset: str, *, store_home: Path, progress: Progress) -> Measured:
@@ -84,21 +94,42 @@ def measure(name: str, preset: str, *, store_home: Path, progress: Progress) -> 
     return Measured("n", model.hyperparameter, table, verdict, model.predicted, model.expected, model.why, frame)
 
 
+def sample(name: str, sizes: tuple[float, ...], draws: int) -> Curves:
+    """Losses of a case's random networks over log2 of the hyperparameter (over itself where it may be negative).
+
+    The grid goes from 16 steps below the optima of the first seeds to 16 above them.
+    """
+    model = MODELS[name]()
+    with threadpool_limits(1):
+        optima = np.array([[model.gaps(size, seed)[0] for seed in range(min(draws, 8))] for size in sizes])
+        middles = np.median(np.log2(optima) if model.octaves else optima, axis=1)
+        points = model.spacing * np.arange(np.floor(middles.min() / model.spacing) - 16, np.ceil(middles.max() / model.spacing) + 17)
+        values = 2.0**points if model.octaves else points
+        losses = [[model.loss(size, seed)(values) for size in sizes] for seed in range(draws)]
+    return Curves(np.array(sizes), points, np.array(losses), steep=name not in FLOORLESS)
+
+
 def _ridge() -> Model:
     problem = ridge.RidgeProblem(data_ratio=4.0, noise=0.25, activation="tanh", target="relu")
 
     def gaps(size: float, seed: int) -> tuple[float, Gaps]:
         return ridge.optimum(problem, size).ridge, ridge.gaps(problem, size)
 
-    return Model("ridge penalty", gaps, TransferRates(1.0, 1.0, 2.0), FAST, "a, b ~ 1/n and c ~ 1/n^2 (Theorem 3)")
+    def loss(size: float, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda penalty: ridge.risk(problem, penalty, size)
+
+    return Model("ridge penalty", gaps, loss, TransferRates(1.0, 1.0, 2.0), FAST, "a, b ~ 1/n and c ~ 1/n^2 (Theorem 3)")
 
 
 def _slow() -> Model:
     def gaps(size: float, seed: int) -> tuple[float, Gaps]:
         moved = size**-0.25
-        return moved, gaps_between(lambda nu: (nu - moved) ** 2 / 2 + 1 / size, moved, lambda nu: nu**2 / 2, 0.0)
+        return moved, gaps_between(loss(size, seed), moved, lambda nu: nu**2 / 2, 0.0)
 
-    return Model("nu", gaps, TransferRates(1.0, 0.25, 0.5), WEAK, "by construction")
+    def loss(size: float, seed: int) -> Callable[..., Any]:
+        return lambda nu: (nu - size**-0.25) ** 2 / 2 + 1 / size
+
+    return Model("nu", gaps, loss, TransferRates(1.0, 0.25, 0.5), WEAK, "by construction", octaves=False, spacing=0.02)
 
 
 def _modes(draw: Callable[[int, int], Modes], limit: Modes, steps: Callable[[float], int], **theory: object) -> Model:
@@ -106,7 +137,10 @@ def _modes(draw: Callable[[int, int], Modes], limit: Modes, steps: Callable[[flo
         finite, count = draw(int(size), seed), steps(size)
         return finite.best_rate(count), mode_gaps(finite, limit, count)
 
-    return Model("learning rate", gaps, **theory)  # type: ignore[arg-type]
+    def loss(size: float, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+        return partial(draw(int(size), seed).loss, steps=steps(size))
+
+    return Model("learning rate", gaps, loss, **theory)  # type: ignore[arg-type]
 
 
 def _shallow(samples: linear.Samples, steps: Callable[[float], int], **theory: object) -> Model:
@@ -134,14 +168,17 @@ def _deep(parameterization: str) -> Model:
     samples, layers = linear.Samples.gaussian(4, 6), 2
     limit = linear.shallow_limit(samples, layers)
 
+    def loss(size: float, seed: int) -> Polynomial:
+        return linear.deep_step(samples, int(size), layers, seed, parameterization=parameterization)
+
     def gaps(size: float, seed: int) -> tuple[float, Gaps]:
-        loss = linear.deep_step(samples, int(size), layers, seed, parameterization=parameterization)
-        best = linear.best_rate(loss)
-        return best, gaps_between(lambda eta: float(loss(eta)), best, lambda eta: float(limit.loss(eta, 1)), limit.best_rate(1))
+        curve = loss(size, seed)
+        best = linear.best_rate(curve)
+        return best, gaps_between(lambda eta: float(curve(eta)), best, lambda eta: float(limit.loss(eta, 1)), limit.best_rate(1))
 
     if parameterization == "mup":
-        return Model("learning rate", gaps, HALF, FAST, "the best rate settles within n^-1/2 (Theorem of one step)")
-    return Model("learning rate", gaps, None, NONE, "the best rate falls to zero as 1/n, away from the limit's")
+        return Model("learning rate", gaps, loss, HALF, FAST, "the best rate settles within n^-1/2 (Theorem of one step)")
+    return Model("learning rate", gaps, loss, None, NONE, "the best rate falls to zero as 1/n, away from the limit's")
 
 
 MODELS: dict[str, Callable[[], Model]] = {
