@@ -56,12 +56,21 @@ class Figure:
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper, or the core claims of this package, and its figures."""
+    """A paper, or the core claims of this package, and its figures.
+
+    Args:
+        name: on the command line.
+        title: one line.
+        source: where it is published.
+        figures: those that can be made.
+        absent: others of the paper, each with the reason why it is not made.
+    """
 
     name: str
     title: str
     source: str
     figures: tuple[Figure, ...]
+    absent: tuple[tuple[str, str], ...] = ()
 
 
 _ALL = (
@@ -79,7 +88,21 @@ _ALL = (
         "fast-transfer",
         "Understanding the mechanisms of fast hyperparameter transfer",
         "Ghosh, Wu and Bietti (arXiv 2512.22768)",
-        (Figure("decomposition", "Which components of a trajectory fix the best rate", "fast_transfer.decomposition"),),
+        (
+            Figure("gaps", "The three gaps of every case that is solved exactly, and searches on a budget", "fast_transfer.gaps"),
+            Figure("wells", "Ball and k-index regression, beside their published optima", "fast_transfer.wells"),
+            Figure("decomposition", "Which components of a trajectory fix the best rate", "fast_transfer.decomposition"),
+            Figure("optimizers", "Adam, SGD, Muon and Dion on digits", "fast_transfer.optimizers"),
+            Figure("samples", "Easy samples transfer, hard ones do not", "fast_transfer.samples"),
+            Figure("betas", "The windows of Adam's averages", "fast_transfer.betas"),
+            Figure("forecast", "Transfer forecast from the smallest widths", "fast_transfer.forecast"),
+        ),
+        (
+            ("Figure 4", "random-features ridge regression is `core/fast-transfer`"),
+            ("Figure 7", "that the average's loss and the linearised one coincide is the claim `decomposition/linear`"),
+            ("Figures 13 to 16, 33 to 35", "CIFAR-10 cannot be downloaded; `samples` and `optimizers` have digits in its place"),
+            ("Figures 27 to 32", "GPT-2 on a billion tokens of FineWeb: neither the text nor its tokenizer can be downloaded"),
+        ),
     ),
     Paper(
         "verification",

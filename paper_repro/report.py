@@ -112,7 +112,9 @@ def _anchor(paper: Paper, figure: Figure) -> str:
 
 def _paper(paper: Paper, figures: Iterable[tuple[Figure, Result]]) -> str:
     inner = "\n".join(_figure(paper, figure, result) for figure, result in figures)
-    return f'<h2>{escape(paper.title)}</h2>\n<p class="soft">{escape(paper.source)}</p>\n{inner}'
+    reasons = "".join(f"<li>{escape(what)}: {escape(why)}</li>" for what, why in paper.absent)
+    absent = f'\n<p class="soft">Not made here:</p>\n<ul class="soft">{reasons}</ul>' if reasons else ""
+    return f'<h2>{escape(paper.title)}</h2>\n<p class="soft">{escape(paper.source)}</p>\n{inner}{absent}'
 
 
 def _figure(paper: Paper, figure: Figure, result: Result) -> str:

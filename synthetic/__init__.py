@@ -7,6 +7,7 @@ _HOMES = {
     "applying": ("Sizes", "initialise", "labels", "missing_multipliers", "parameter_groups"),
     "building": ("Built", "build"),
     "coordinates": ("coordinate_check",),
+    "corpus_task": ("corpus",),
     "engines": ("Local", "Ray", "find_engine"),
     "ensemble": ("Ensemble",),
     "estimating": ("Estimate", "estimate"),

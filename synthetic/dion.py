@@ -13,7 +13,7 @@ from .stacked import Factor, Group, PerReplica, Stacked, Tensors
 
 
 class Dion:
-    """``B = M + g``, ``P = orth(B Q)``, ``R = B^T P``, ``M <- B - (1 - momentum) P R^T``, ``Q <- R`` with unit columns, ``w <- w - lr P Q^T``.
+    """``B = M + g, P = orth(B Q), R = B^T P, M <- B - (1 - momentum) P R^T, Q <- R`` with unit columns, ``w <- w - lr P Q^T``.
 
     Every matrix is moved by an orthonormal update of rank ``rank``; what it leaves out stays in the momentum. At full rank it is
     the polar factor that a converged power iteration gives. The shape factor sqrt(out / in) of the paper is left to the table.
@@ -36,7 +36,9 @@ class Dion:
     @torch.no_grad()
     def step(self, gradients: Tensors, factor: Factor = 1.0) -> None:
         """Update all parameters in place; ``factor`` is the value of the schedule."""
-        updates = [self._update(i, matrices(g.contiguous(), split)) for i, (g, split) in enumerate(zip(gradients, self._splits, strict=True))]
+        updates = [
+            self._update(i, matrices(g.contiguous(), split)) for i, (g, split) in enumerate(zip(gradients, self._splits, strict=True))
+        ]
         self._stacked.decay(factor)
         shaped = [u.reshape(p.shape) for u, p in zip(updates, self._stacked.parameters, strict=True)]
         self._stacked.subtract(shaped, factor)

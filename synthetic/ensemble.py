@@ -234,9 +234,11 @@ def table_data(table: ExponentTable) -> dict[str, Any]:
 
 
 def log_spaced(steps: int, count: int) -> tuple[int, ...]:
-    """Step 0, and at most ``count - 1`` log-spaced steps up to the last."""
+    """Step 0, and at most ``count - 1`` log-spaced steps up to the last, which is among them."""
     if steps == 0 or count < 2:
         return (0,)
+    if count == 2:
+        return (0, steps)
     spaced = np.unique(np.round(np.geomspace(1, steps, count - 1)).astype(int))
     return (0, *(int(s) for s in spaced))
 

@@ -76,8 +76,8 @@ class Network(nn.Module):
     def replicas(self) -> int:
         return self.weights[0].shape[0]
 
-    def named_weights(self) -> dict[str, nn.Parameter]:
-        """Parameters by their names in the architecture."""
+    def named_weights(self) -> dict[str, Tensor]:
+        """Parameters by their names in the architecture; during a `torch.func.functional_call`, the tensors in their place."""
         return dict(zip(self.architecture.weights, self.weights, strict=True))
 
     def forward(self, *inputs: Shaped[Tensor, "batch ..."], watch: Watch | None = None) -> Float[Tensor, "replica batch ..."]:

@@ -111,7 +111,14 @@ def teacher(
 
 
 def graded(
-    *, inputs: int = 64, classes: int = 32, hidden: int = 64, decay: float = 0.5, samples: int = 2**16, validation: int = 2**10, seed: int = 0
+    *,
+    inputs: int = 64,
+    classes: int = 32,
+    hidden: int = 64,
+    decay: float = 0.5,
+    samples: int = 2**16,
+    validation: int = 2**10,
+    seed: int = 0,
 ) -> Task:
     """Gaussian inputs of falling variance, classified by a random two-layer network: a few directions matter much, many a little.
 

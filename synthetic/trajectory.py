@@ -232,9 +232,10 @@ def ensemble_looks(spec: Trajectory) -> tuple[int, ...]:
 
 
 def validation_pieces(training: Training) -> tuple[Tensor, ...]:
-    """Indices of the validation samples, so many at a time that their activations stay small."""
-    task = training.ensemble.task
-    return torch.arange(task.train, len(task.inputs), device=training.device).split(256)
+    """Indices of the validation samples, so many at a time that their activations stay small: of sequences, as many as make a batch."""
+    task, batch = training.ensemble.task, training.ensemble.batch
+    together = min(256, batch) if task.loss == "cross-entropy" and task.targets.ndim > 1 else 256
+    return torch.arange(task.train, len(task.inputs), device=training.device).split(together)
 
 
 def _padded(part: Float[Tensor, "replica k"], length: int) -> Float[Tensor, "replica length"]:

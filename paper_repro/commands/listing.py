@@ -68,6 +68,7 @@ def _papers() -> Mapping[str, str]:
     rows: dict[str, str] = {}
     for paper in PAPERS.values():
         rows |= {paper.name: f"{paper.title}; {paper.source}", **{f"{paper.name}/{f.name}": f.title for f in paper.figures}}
+        rows |= {f"  {what}": f"not made: {why}" for what, why in paper.absent}
     return rows
 
 

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FIGURE = "fast-transfer/gaps"
-EXACT = ("ridge", "shallow-linear", "shallow-linear-growing", "single-eigenvalue", "deep-linear", "deep-linear-sp", "sketched-regression", "slow")
+EXACT = (
+    "ridge",
+    "shallow-linear",
+    "shallow-linear-growing",
+    "single-eigenvalue",
+    "deep-linear",
+    "deep-linear-sp",
+    "sketched-regression",
+    "slow",
+)
 COLUMNS = {"loss gap": ("a", BLUE, "o-"), "HP gap": ("b", GREEN, "s-"), "transfer cost": ("c", RED, "^-")}
 SEARCHES = {"fast": Search(1.0, 1.0), "weak": Search(1.0, 0.5), "fast, three HPs": Search(1.0, 1.0, hyperparameters=3)}
 BUDGETS = 2.0 ** np.arange(14, 33, 2)
@@ -58,7 +67,12 @@ def tabulate(measured: Mapping[str, Measured]) -> pd.DataFrame:
     rows = []
     for name, case in measured.items():
         v, p = case.verdict, case.predicted
-        row = {"case": name, "alpha": v.rates.loss if v.rates else np.nan, "alpha interval": list(v.loss), "beta": v.rates.hyperparameter if v.rates else np.nan}
+        row = {
+            "case": name,
+            "alpha": v.rates.loss if v.rates else np.nan,
+            "alpha interval": list(v.loss),
+            "beta": v.rates.hyperparameter if v.rates else np.nan,
+        }
         row |= {"beta interval": list(v.hyperparameter), "predicted": None if p is None else [p.loss, p.hyperparameter]}
         rows.append({**row, "verdict": v.kind, "expected": case.expected})
     return pd.DataFrame(rows)
@@ -81,7 +95,9 @@ def case_claims(measured: Mapping[str, Measured]) -> Iterator[Claim]:
             text, numbers = f"The optimum does not settle: {CASES[name].title}", {"expected": 0.0, "relation": "<=", "tolerance": 0.1}
             control = Control("the rate of muP", measured["deep-linear"].verdict.rates.hyperparameter)
         reason = "the sign decides; 0.1 where the measured exponent still falls towards its limit"
-        yield Claim(f"{FIGURE}/{name}", text, source, "published", reason=reason, control=control, measured=middle, interval=(low, high), **numbers)
+        yield Claim(
+            f"{FIGURE}/{name}", text, source, "published", reason=reason, control=control, measured=middle, interval=(low, high), **numbers
+        )
 
 
 def _advantage(case: Measured) -> tuple[float, tuple[float, float]]:

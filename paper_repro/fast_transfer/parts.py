@@ -21,7 +21,7 @@ class Parts:
 
     Args:
         widths: increasing.
-        points: log2 of the rates, increasing.
+        points: log2 of the rates (or of the windows 1 / (1 - beta)), increasing.
         losses: at the average, shape (seed, width, point).
         linear: the linearised ones.
         tops: ``phi^k`` for every width, shape (seed, point, k).
@@ -32,35 +32,39 @@ class Parts:
     losses: np.ndarray
     linear: np.ndarray
     tops: tuple[np.ndarray, ...]
+    column: str = "hp.learning_rate"
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> Parts:
-        """From what `study.measure` returns."""
+    def of(cls, frame: pd.DataFrame, column: str = "hp.learning_rate") -> Parts:
+        """From what `study.measure` returns, over one hyperparameter."""
         last = frame[frame["step"] == frame["step"].max()]
-        widths, rates = (np.unique(last[column]) for column in ("size.n", "hp.learning_rate"))
-        losses, linear = (_table(last[last["term"] == term]) for term in ("averaged loss", "linearised loss"))
+        widths, rates = (np.unique(last[name]) for name in ("size.n", column))
+        losses, linear = (_table(last[last["term"] == term], column) for term in ("averaged loss", "linearised loss"))
         usable = np.isfinite(losses).all(axis=(0, 1))
         tops = tuple(
-            rows.pivot(index=["seed", "hp.learning_rate"], columns="k", values="value").to_numpy().reshape(len(losses), rates.size, -1)
+            rows.pivot(index=["seed", column], columns="k", values="value").to_numpy().reshape(len(losses), rates.size, -1)
             for _, rows in last[last["term"] == "top"].groupby("size.n")
         )
         parts = tuple(top[:, usable] for top in tops)
-        return cls(widths, np.log2(rates[usable]), losses[..., usable], linear[..., usable], parts)
+        return cls(widths, in_octaves(rates[usable], column), losses[..., usable], linear[..., usable], parts, column)
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Of the frame, those after the last step at the points that are not left out."""
-        near = np.isclose(np.log2(frame["hp.learning_rate"].to_numpy())[:, None], self.points).any(axis=1)
+        near = np.isclose(in_octaves(frame[self.column].to_numpy(), self.column)[:, None], self.points).any(axis=1)
         return frame[near & (frame["step"] == frame["step"].max()).to_numpy()]
 
     def drawn(self, seeds: np.ndarray) -> Parts:
         """With these seeds."""
-        return Parts(self.widths, self.points, self.losses[seeds], self.linear[seeds], tuple(top[seeds] for top in self.tops))
+        return Parts(self.widths, self.points, self.losses[seeds], self.linear[seeds], tuple(top[seeds] for top in self.tops), self.column)
 
     def estimate(self, statistic: Callable[[Parts], float]) -> tuple[float, Interval]:
-        """A statistic and its 95 % interval, bootstrap over seeds, which are the same draws at all widths."""
+        """A statistic and its interval, that of all resamples of the seeds, which are the same draws at all widths.
+
+        With the few seeds of a study that is wider than 95 %; beyond eight, `DRAWS` resamples stand for all.
+        """
         picks = np.random.default_rng(0).integers(len(self.losses), size=(DRAWS, len(self.losses)))
         values = [statistic(self.drawn(pick)) for pick in np.unique(np.sort(picks, axis=1), axis=0)]
-        return statistic(self), (float(min(values)), float(max(values)))
+        return statistic(self), (float(np.min(values)), float(np.max(values)))
 
     @property
     def curves(self) -> np.ndarray:
@@ -107,7 +111,12 @@ class Parts:
         return float(np.polyfit(np.log2(self.widths), self.best, 1)[0])
 
 
-def _table(rows: pd.DataFrame) -> np.ndarray:
-    """Values as (seed, width, rate)."""
-    table = rows.pivot(index="seed", columns=["size.n", "hp.learning_rate"], values="value").sort_index(axis=1)
-    return table.to_numpy().reshape(len(table), -1, rows["hp.learning_rate"].nunique())
+def in_octaves(values: np.ndarray, column: str) -> np.ndarray:
+    """log2 of a rate, or of the window ``1 / (1 - beta)`` of a beta."""
+    return -np.log2(1 - values) if "beta" in column else np.log2(values)
+
+
+def _table(rows: pd.DataFrame, column: str) -> np.ndarray:
+    """Values as (seed, width, point)."""
+    table = rows.pivot(index="seed", columns=["size.n", column], values="value").sort_index(axis=1)
+    return table.to_numpy().reshape(len(table), -1, rows[column].nunique())

@@ -22,7 +22,7 @@ from .study import Study, measure
 
 FIGURE, SOURCE = "fast-transfer/samples", "arXiv 2512.22768"
 EASY, HARD = 0.25, 0.05
-LAPTOP = Study("sgd", "digits", (-6, -2), (32, 64, 128, 256), seeds=tuple(range(6)))
+LAPTOP = Study("sgd", "digits", (-6, -2), (32, 64, 128, 256), seeds=(0, 1, 2))
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,26 @@ def drift_claim(parts: dict[str, Parts], name: str) -> Claim:
     published = {"easy": -0.06, "hard": -0.26}[name]
     part = {"easy": f"easiest {EASY:.0%}", "hard": f"hardest {HARD:.0%}"}[name]
     value, interval = parts[name].estimate(Parts.drift)
+    found = bool(np.isfinite(parts[name].best).all())  # an optimum on the edge of the grid is no result
     text = f"On the {part} of the samples the best rate drifts by {published} octaves per doubling (digits, momentum SGD)"
     other = Control("a fall of half an octave per doubling in its place", expected=-0.5)
     if name == "hard":
         other = Control("that of the easy samples", *parts["easy"].estimate(Parts.drift))
     reason = "one step of the grid, half an octave, over three doublings; published best rates at widths 128 to 4096 of CIFAR-10"
-    return Claim(f"{FIGURE}/drift-{name}", text, f"{SOURCE}, Figure 16", "published", published, 0.17, reason, other, value, interval,
-                 unit="octaves per doubling", on_record=NOT_TESTED)  # fmt: skip
+    return Claim(
+        f"{FIGURE}/drift-{name}",
+        text,
+        f"{SOURCE}, Figure 16",
+        "published",
+        published,
+        0.17,
+        reason,
+        other,
+        value if found else None,
+        interval,
+        unit="octaves per doubling",
+        on_record=NOT_TESTED,
+    )
 
 
 def overlap_claim(overlaps: pd.DataFrame) -> Claim:
@@ -119,4 +132,16 @@ def overlap_claim(overlaps: pd.DataFrame) -> Claim:
     text = f"The hardest {HARD:.0%} at the smallest and the largest width share at least a third"
     reason = "published for CIFAR-10: 0.34 between widths 128 and 4096; 45 samples of 899 spread a share by 0.07"
     chance = Control("samples chosen at random", HARD)
-    return Claim(f"{FIGURE}/overlap", text, f"{SOURCE}, Figure 14", "published", 0.34, 0.07, reason, chance, value, relation=">=", on_record=NOT_TESTED)
+    return Claim(
+        f"{FIGURE}/overlap",
+        text,
+        f"{SOURCE}, Figure 14",
+        "published",
+        0.34,
+        0.07,
+        reason,
+        chance,
+        value,
+        relation=">=",
+        on_record=NOT_TESTED,
+    )

@@ -50,10 +50,19 @@ def _sweep(parts: Parts, ax: Axes) -> None:
     for width, curve, best in zip(parts.widths, parts.curves, parts.best, strict=True):
         ax.plot(2**parts.points, curve, color=shades[width], marker=".", ms=3, label=size_label(width))
         if np.isfinite(best):
-            ax.plot(2**best, np.interp(best, parts.points, curve), marker="*", ms=9, color=shades[width], mec="white", mew=0.7, ls="none", zorder=5)
+            ax.plot(
+                2**best,
+                np.interp(best, parts.points, curve),
+                marker="*",
+                ms=9,
+                color=shades[width],
+                mec="white",
+                mew=0.7,
+                ls="none",
+                zorder=5,
+            )
     ax.set_xscale("log", base=2)
-    low = parts.curves.min()
-    ax.set_ylim(0.8 * low, min(parts.curves.max(), 4 * low) * 1.05)
+    ax.set_yscale("log")
 
 
 def _digits(own: pd.Series, ax: Axes) -> None:

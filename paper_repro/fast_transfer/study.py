@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,21 @@ import torch
 
 from ...synthetic import tasks
 from ...synthetic.alignment import Averaging
+from ...synthetic.corpus_task import ALPHABET, corpus
 from ...synthetic.ensemble import Auxiliary, Ensemble
 from ...synthetic.store import Store
 from ...synthetic.trajectory import Trajectory, decompose
 from ...theory.architecture import Architecture
 from ...theory.constants import Constants
 from ...theory.parameterizations import parameterization
-from ...theory.zoo import mlp
+from ...theory.zoo import llama, mlp
 from ..papers import Progress
 
 TABLES = {"adam": "adam", "sgd": "sgd", "muon": "muon-scaled", "dion bounded": "dion", "dion proportional": "dion"}
 MOMENTUM = {"sgd": 0.9, "muon": 0.95, "dion bounded": 0.95, "dion proportional": 0.95}
-RANKS: Mapping[str, Callable[[int], int]] = {"dion bounded": lambda n: min(8, n // 4), "dion proportional": lambda n: n // 4}
-BASE = 32
+BASE = 32  # width of the perceptron at which its rates are given; the language model's is its architecture's
+HEADS = 4
+VALIDATION = 32  # windows of the corpus
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,26 @@ class Study:
 
     Args:
         optimizer: one of `TABLES`. Muon and Dion train what has two growing sides, Adam the rest at the rate ``auxiliary``.
-        task: ``digits`` or ``graded`` (every batch fresh).
-        octaves: ends of the grid of learning rates, log2, in units of the rate at width 32.
-        hidden: hidden layers of the ReLU network; its readout starts at zero, so that all widths start from the same loss.
+        task: ``digits``, ``graded`` or ``corpus`` (of the latter two every batch is fresh).
+        octaves: ends of the grid of learning rates, log2, in units of the rate at the base width.
+        network: ``mlp`` with ReLU, or ``llama``, which reads the corpus. The readout starts at zero: all widths start from the same loss.
+        hidden: hidden layers of the one, blocks of the other.
+        positions: characters in a window of the corpus.
+        ranks: Dion's: bounded ``min(ranks[0], n / ranks[1])``, proportional ``n / ranks[1]``.
         average: windows at the start and at the end, spacings of looks likewise, steps over which they grow.
         grid: other hyperparameters of single replicas.
         samplewise: see `Trajectory`.
+        precision: of matrix products, see `Ensemble`.
     """
 
     optimizer: str
     task: str
     octaves: tuple[float, float]
     widths: tuple[int, ...]
+    network: str = "mlp"
     hidden: int = 2
+    positions: int = 64
+    ranks: tuple[int, int] = (8, 4)
     spacing: float = 0.5
     seeds: tuple[int, ...] = (0, 1)
     steps: int = 210
@@ -55,6 +64,7 @@ class Study:
     auxiliary: float = 0.001
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     samplewise: bool = False
+    precision: str = "full"
     device: str = "cpu"
 
     @property
@@ -65,11 +75,11 @@ class Study:
 
     def trajectories(self) -> list[Trajectory]:
         """One for every width, small first."""
-        task = tasks.digits() if self.task == "digits" else tasks.graded(samples=self.steps * self.batch)
-        network = mlp(activation="relu", hidden=self.hidden, base=BASE, outputs=int(task.targets.max()) + 1)
+        task = self._task()
+        network = self._network(task)
         table = parameterization("mup", network, TABLES[self.optimizer])
-        *window, over = self.average
-        averaging = Averaging((window[0], window[1]), (window[2], window[3]), over)
+        first, last, dense, sparse, over = self.average
+        averaging = Averaging((float(first), float(last)), (float(dense), float(sparse)), over)
         settings = {
             "architecture": network,
             "table": table,
@@ -87,9 +97,25 @@ class Study:
             "case": f"{self.task} {self.optimizer}",
             "config": "mup",
             "records": 2,
+            "precision": self.precision,
         }
-        rank = RANKS.get(self.optimizer, lambda n: 0)
-        return [Trajectory(Ensemble(sizes={"n": n}, rank=rank(n), **settings), averaging, self.samplewise) for n in self.widths]
+        return [Trajectory(Ensemble(sizes={"n": n}, rank=self.rank(n), **settings), averaging, self.samplewise) for n in self.widths]
+
+    def rank(self, width: int) -> int:
+        """Of Dion's updates; 0 for the other optimizers."""
+        bound, divisor = self.ranks
+        return {"dion bounded": min(bound, width // divisor), "dion proportional": width // divisor}.get(self.optimizer, 0)
+
+    def _task(self) -> tasks.Task:
+        samples = self.steps * self.batch
+        if self.task == "corpus":
+            return corpus(positions=self.positions, samples=samples, validation=VALIDATION)
+        return tasks.digits() if self.task == "digits" else tasks.graded(samples=samples)
+
+    def _network(self, task: tasks.Task) -> Architecture:
+        if self.network == "llama":
+            return llama(blocks=self.hidden, vocab=len(ALPHABET), positions=self.positions, heads=HEADS)
+        return mlp(activation="relu", hidden=self.hidden, base=BASE, outputs=int(task.targets.max()) + 1)
 
     def _auxiliary(self, network: Architecture) -> Auxiliary | None:
         if self.optimizer in ("adam", "sgd"):
