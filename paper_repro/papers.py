@@ -91,6 +91,7 @@ _ALL = (
         (
             Figure("gaps", "The three gaps of every case that is solved exactly, and searches on a budget", "fast_transfer.gaps"),
             Figure("wells", "Ball and k-index regression, beside their published optima", "fast_transfer.wells"),
+            Figure("initialisation", "Guesses at an initialisation that is not published", "fast_transfer.initialisation", sweeps=True),
             Figure("decomposition", "Which components of a trajectory fix the best rate", "fast_transfer.decomposition"),
             Figure("optimizers", "Adam, SGD, Muon and Dion on digits", "fast_transfer.optimizers"),
             Figure("samples", "Easy samples transfer, hard ones do not", "fast_transfer.samples"),

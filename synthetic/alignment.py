@@ -13,6 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .executing import one_thread
+from .orthonormal import orthonormal
+
+ROUNDS = 12  # of subspace iteration
 
 
 def alignment_eigenvalues(gradient: Float[Tensor, "*stack out inn"], step: Float[Tensor, ...]) -> Float[Tensor, "*stack k"]:
@@ -38,9 +41,41 @@ def alignment_eigenvalues(gradient: Float[Tensor, "*stack out inn"], step: Float
             product = left @ right.mT
         else:
             product = gradient.mT @ step
-        values = torch.linalg.eigvalsh((product + product.mT) / 2)
-    order = values.abs().argsort(dim=-1, descending=True)
-    return values.gather(-1, order)
+        return _eigenvalues((product + product.mT) / 2)
+
+
+def leading_eigenvalues(gradient: Float[Tensor, "*stack out inn"], step: Float[Tensor, ...], count: int) -> Float[Tensor, "*stack k"]:
+    """The first ``count`` of `alignment_eigenvalues`, by subspace iteration where that is cheaper: products of matrices alone.
+
+    A GPU takes the eigenvalues of a thousand matrices of side 1024 one after the other, in half a minute. Here twice as many vectors
+    as are wanted are multiplied by S `ROUNDS` times, in double precision; the j-th eigenvalue is off by about
+    ``|lambda_(2 count + 1) / lambda_j| ^ (2 ROUNDS)`` of itself.
+
+    Args:
+        gradient: G.
+        step: dW.
+        count: how many.
+    """
+    out, inn = gradient.shape[-2:]
+    if 2 * out < inn or 4 * count > inn:
+        return alignment_eigenvalues(gradient, step)[..., :count]
+    product = gradient.mT.double() @ step.double()
+    s = (product + product.mT) / 2
+    drawn = torch.randn(inn, 2 * count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    basis = drawn.to(s.device).expand(*s.shape[:-2], inn, 2 * count)
+    for _ in range(ROUNDS):
+        basis = orthonormal(s @ basis)
+    inner = (basis.mT @ s @ basis).cpu()  # small matrices are faster there
+    with one_thread(inner.device):
+        return _eigenvalues(inner)[..., :count].to(gradient)
+
+
+def _eigenvalues(symmetric: Float[Tensor, "*stack k k"]) -> Float[Tensor, "*stack k"]:
+    """The largest in magnitude first; nan for a matrix that is not finite (its replica has diverged), which LAPACK refuses."""
+    finite = torch.isfinite(symmetric).all(-1).all(-1)[..., None]
+    values = torch.linalg.eigvalsh(torch.where(finite[..., None], symmetric, torch.zeros_like(symmetric)))
+    values = torch.where(finite, values, torch.full_like(values, torch.nan))
+    return values.gather(-1, values.abs().argsort(dim=-1, descending=True))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from .executing import one_thread
+from .orthonormal import orthonormal
 from .stacked import Factor, Group, PerReplica, Stacked, Tensors
 
 
@@ -51,14 +52,21 @@ class Dion:
         whole = self._memory[i] + gradient
         finite = torch.isfinite(whole).all(-1, keepdim=True).all(-2, keepdim=True)
         whole = torch.where(finite, whole, torch.zeros_like(whole))  # a diverged replica must not break the decomposition
-        with one_thread(whole.device):
-            left = torch.linalg.qr(whole @ self._right[i]).Q
+        left = _basis(whole @ self._right[i])
         right = whole.mT @ left
         self._memory[i] = whole - (1 - self.momentum) * left @ right.mT
         size = right.norm(dim=-2, keepdim=True)
         self._right[i] = torch.where(size > 0, right / torch.where(size > 0, size, torch.ones_like(size)), self._right[i])
         update = left @ torch.where(size > 0, self._right[i], torch.zeros_like(right)).mT
         return torch.where(finite, update, torch.full_like(update, torch.nan))
+
+
+def _basis(columns: Tensor) -> Tensor:
+    """Orthonormal columns of the same span. A GPU decomposes a stack by QR one matrix after the other, several milliseconds each."""
+    if columns.device.type == "cuda":
+        return orthonormal(columns.double()).to(columns)
+    with one_thread(columns.device):
+        return torch.linalg.qr(columns).Q
 
 
 def matrices(tensor: Tensor, split: tuple[int, int]) -> Tensor:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..theory.architecture import Architecture
-from .alignment import Averaging, alignment_eigenvalues
+from .alignment import Averaging, alignment_eigenvalues, leading_eigenvalues
 from .components import Components
 from .dion import matrices
 from .ensemble import Ensemble
@@ -37,12 +37,14 @@ class Trajectory:
         averaging: how iterates are averaged, and when they are looked at.
         samplewise: also which components every validation sample moves along (see `Components`).
         records: looks of which the parts of the loss are kept, evenly spaced.
+        leading: only so many eigenvalues of every matrix, after which ``top`` has one more entry, all of them; 0 takes each.
     """
 
     ensemble: Ensemble
     averaging: Averaging
     samplewise: bool = False
     records: int = 24
+    leading: int = 0
 
     def __post_init__(self) -> None:
         task = self.ensemble.task
@@ -52,6 +54,7 @@ class Trajectory:
     def key_data(self) -> dict[str, Any]:
         """Everything that determines the numbers, as plain data."""
         own = {"averaging": asdict(self.averaging), "samplewise": self.samplewise, "records": self.records}
+        own |= {"leading": self.leading} if self.leading else {}
         return {**self.ensemble.key_data(), "kind": "trajectory", **own}
 
 
@@ -154,7 +157,15 @@ class _Run:
         g, m = (matrices(t.contiguous(), self._splits[name]) for t in (gradient, moved))
         if self._sides[name] == "rows":
             g, m = g.mT, m.mT
-        return alignment_eigenvalues(g, m).cumsum(-1).flatten(1, -2).sum(1) if g.ndim > 3 else alignment_eigenvalues(g, m).cumsum(-1)
+        gained = self._gains(g, m)
+        return gained.flatten(1, -2).sum(1) if gained.ndim > 2 else gained
+
+    def _gains(self, gradient: Tensor, moved: Tensor) -> Float[Tensor, "*stack k"]:
+        if not self.spec.leading:
+            return alignment_eigenvalues(gradient, moved).cumsum(-1)
+        first = leading_eigenvalues(gradient, moved, self.spec.leading).cumsum(-1)
+        whole = (gradient * moved).sum((-2, -1))
+        return torch.cat([first, first[..., -1:].expand(*whole.shape, self.spec.leading - first.shape[-1]), whole[..., None]], dim=-1)
 
     def _measure(self) -> tuple[Float[Tensor, " replica"], list[Tensor]]:
         """Validation loss at the average, and its gradient."""

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from widelimit.synthetic.alignment import Averaging, alignment_eigenvalues
+from widelimit.synthetic.alignment import Averaging, alignment_eigenvalues, leading_eigenvalues
+from widelimit.synthetic.orthonormal import orthonormal
 from widelimit.theory.truncation import Truncated, choose, concave_share, lipschitz, lowest
 
 
@@ -92,3 +93,32 @@ def test_no_truncation_keeps_a_minimiser_that_the_tail_moves():
 def test_parts_need_a_row_for_each_point():
     with pytest.raises(ValueError, match="one row for each of at least three points"):
         Truncated(np.arange(3.0), np.ones((2, 4)), np.ones((3, 4)))
+
+
+@pytest.mark.parametrize("shape", [(2, 90, 80), (2, 3, 400, 100), (5, 80), (40, 30)])
+def test_leading_eigenvalues_are_the_first_of_all(shape: tuple[int, ...]):
+    """Spectra that fall as j^-1/2, slower than any measured; wide and small matrices take the direct route."""
+    g, dw = torch.randn(2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    u, s, vh = torch.linalg.svd(g, full_matrices=False)
+    g = (u * torch.arange(1, s.shape[-1] + 1) ** -0.5) @ vh
+    found = leading_eigenvalues(g, -g + 0.01 * dw / max(shape), 10)
+    torch.testing.assert_close(found, alignment_eigenvalues(g, -g + 0.01 * dw / max(shape))[..., :10], rtol=1e-6, atol=1e-9)
+
+
+def test_orthonormal_columns_are_those_of_a_decomposition():
+    columns = torch.randn(3, 50, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    columns = columns * torch.logspace(0, -5, 20, dtype=torch.float64)
+    found, expected = orthonormal(columns), torch.linalg.qr(columns).Q
+    torch.testing.assert_close(found.abs(), expected.abs(), atol=1e-9, rtol=0)
+    torch.testing.assert_close(found @ found.mT, expected @ expected.mT, atol=1e-9, rtol=0)
+    assert (orthonormal(torch.zeros(2, 9, 4, dtype=torch.float64)) == 0).all()
+
+
+@pytest.mark.parametrize("eigenvalues", [alignment_eigenvalues, lambda g, dw: leading_eigenvalues(g, dw, 4)])
+def test_a_matrix_that_is_not_finite_has_no_eigenvalues_and_disturbs_no_other(eigenvalues):
+    g = torch.randn(3, 40, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = eigenvalues(g, -g)
+    g[1, 2, 3] = torch.nan
+    found = eigenvalues(g, -g)
+    assert found[1].isnan().all()
+    torch.testing.assert_close(found[[0, 2]], expected[[0, 2]])

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from widelimit.synthetic import Ensemble, Task, build, default_task, digits, make_update, teacher, train
+from widelimit.synthetic import Ensemble, Task, build, default_task, digits, losses, make_update, optimizers, teacher, train, training
 from widelimit.synthetic.ensemble import log_spaced, schedule_factor
 from widelimit.synthetic.losses import sample_losses
 from widelimit.synthetic.store import make_key
@@ -114,6 +114,18 @@ def test_losses_are_means_over_positions_and_halves_of_squares():
     torch.testing.assert_close(sample_losses(output, classes, "cross-entropy"), -chosen.mean(-1))
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 5)], ids=["classes", "positions"])
+def test_few_classes_have_the_losses_and_gradients_of_many(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]):
+    found = []
+    for register in (64, 0):
+        monkeypatch.setattr(losses, "REGISTER", register)
+        generator = torch.Generator().manual_seed(0)
+        output = torch.randn(*shape, 10, generator=generator).requires_grad_()
+        loss = sample_losses(output, torch.randint(10, shape[1:], generator=generator), "cross-entropy")
+        found.append((loss, torch.autograd.grad(loss.sum(), output)[0]))
+    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("architecture", [mlp(), gpt(vocab=11, positions=6), resmlp()], ids=lambda a: a.name)
@@ -129,6 +141,29 @@ def test_chunks_do_not_change_results():
     one, other = (train(spec, chunk=c).sort_values(["term", "hp.learning_rate", "seed", "step"]) for c in (1, 4))
     np.testing.assert_allclose(one.value, other.value, rtol=1e-10)
     assert fitting_replicas(spec) == 4
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_large_networks_are_trained_one_by_one_and_as_small_ones(monkeypatch: pytest.MonkeyPatch, optimizer: str):
+    """What exceeds the caches is not trained together; one of the networks diverges."""
+    spec = ensemble(mlp(), optimizer, learning_rates=(0.03, 1e6), dtype="float64", task=small(default_task(mlp())))
+    together = train(spec)
+    monkeypatch.setattr(training, "_MEMORY", 1)
+    monkeypatch.setattr(optimizers, "LARGE", 1)
+    assert fitting_replicas(spec) == 1
+    one_by_one = train(spec)
+    keys = ["term", "hp.learning_rate", "seed", "step"]
+    one, other = (frame.sort_values(keys) for frame in (together, one_by_one))
+    np.testing.assert_allclose(one.value, other.value, rtol=1e-10)
+    bad = one_by_one["hp.learning_rate"] == 1e6
+    assert np.isinf(one_by_one.value[bad & (one_by_one.step == 20)]).all() and np.isfinite(one_by_one.value[~bad]).all()
+    np.testing.assert_array_equal(one.diverged_at, other.diverged_at)
+
+
+@pytest.mark.parametrize("width", [16, 512, 2048])
+def test_networks_trained_together_stay_in_the_caches(width: int):
+    spec = ensemble(mlp(), "adam", sizes={"n": width}, seeds=tuple(range(48)), batch=64)
+    assert fitting_replicas(spec) == {16: 96, 512: 16, 2048: 1}[width]
 
 
 def test_the_frame_has_the_columns_of_the_design_and_repeats_bitwise():
@@ -153,7 +188,7 @@ def test_progress_reaches_the_end():
     calls = []
     spec = ensemble(mlp(), steps=4)
     train(spec, progress=lambda label, done, total: calls.append((label, done / total)), chunk=2)
-    assert calls[-1] == (f"{spec.label} (4 networks do not fit at once; part 2 of 2)", pytest.approx(1.0))
+    assert calls[-1] == (f"{spec.label} (2 of 4 networks at a time; part 2 of 2)", pytest.approx(1.0))
     assert [c[1] for c in calls] == sorted(c[1] for c in calls)
 
 

@@ -213,7 +213,7 @@ class _Seen:
 def _kept(moves: Array) -> Array:
     """The part ``max(0, 1 - s^2/D^2)`` of moves D, shape ``(draw, size)``, that is kept; their error s is their spread over draws."""
     error = moves.var(axis=0) if len(moves) > 1 else 0.0
-    return np.maximum(0.0, 1 - error / (moves**2 + np.finfo(float).tiny))
+    return 1 - error / np.maximum(np.maximum(moves**2, error), np.finfo(float).tiny)
 
 
 def expand(points: Array, rows: Array, places: Array, *, degree: int) -> Array:

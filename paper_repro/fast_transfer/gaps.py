@@ -93,7 +93,7 @@ def case_claims(measured: Mapping[str, Measured]) -> Iterator[Claim]:
         else:
             middle, (low, high) = case.verdict.rates.hyperparameter if case.verdict.rates else np.nan, case.verdict.hyperparameter
             text, numbers = f"The optimum does not settle: {CASES[name].title}", {"expected": 0.0, "relation": "<=", "tolerance": 0.1}
-            control = Control("the rate of muP", measured["deep-linear"].verdict.rates.hyperparameter)
+            control = Control("the rate of muP", float(np.mean(measured["deep-linear"].verdict.hyperparameter)))
         reason = "the sign decides; 0.1 where the measured exponent still falls towards its limit"
         yield Claim(
             f"{FIGURE}/{name}", text, source, "published", reason=reason, control=control, measured=middle, interval=(low, high), **numbers

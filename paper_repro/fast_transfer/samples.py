@@ -52,7 +52,7 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
     frame = measure(settings.study, store_home=store_home, progress=progress)
     indexed = measure(settings.indexed, store_home=store_home, progress=progress)
     centres = indexed[indexed["term"] == "centre"].pivot(index=["size.n", "seed"], columns="sample", values="value")
-    order = centres.loc[(settings.width, settings.study.seeds[0])].to_numpy().argsort()
+    order = np.asarray(centres.loc[(settings.width, settings.study.seeds[0])], float).argsort()
     chosen = {"all": order, "easy": order[: round(EASY * order.size)], "hard": order[-round(HARD * order.size) :]}
     parts = {name: on_samples(frame, samples) for name, samples in chosen.items()}
     overlaps = overlap(centres)

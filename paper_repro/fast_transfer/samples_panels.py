@@ -87,10 +87,10 @@ def _digits(own: pd.Series, ax: Axes) -> None:
 def _overlaps(overlaps: pd.DataFrame, ax: Axes) -> None:
     for which, style in (("easiest", "o-"), ("hardest", "s--")):
         rows = overlaps[overlaps["which"] == which]
-        for width, group in rows.groupby("width"):
-            first = width == rows["width"].min()
-            label = f"{which} 5 %" if first else None
-            ax.plot(group["other width"], group["overlap"], style, color=colours(rows["width"])[float(width)], ms=4, lw=1.1, label=label)
+        for width, shade in colours(rows["width"]).items():
+            group = rows[rows["width"] == width]
+            label = f"{which} 5 %" if width == rows["width"].min() else None
+            ax.plot(group["other width"], group["overlap"], style, color=shade, ms=4, lw=1.1, label=label)
     widths = sorted(set(overlaps["width"]))
     ax.set_xscale("log", base=2)
     ax.set_xticks(widths, [size_label(n) for n in widths])

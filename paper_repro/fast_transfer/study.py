@@ -45,6 +45,7 @@ class Study:
         average: windows at the start and at the end, spacings of looks likewise, steps over which they grow.
         grid: other hyperparameters of single replicas.
         samplewise: see `Trajectory`.
+        leading: see `Trajectory`.
         precision: of matrix products, see `Ensemble`.
     """
 
@@ -64,6 +65,7 @@ class Study:
     auxiliary: float = 0.001
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     samplewise: bool = False
+    leading: int = 0
     precision: str = "full"
     device: str = "cpu"
 
@@ -99,7 +101,8 @@ class Study:
             "records": 2,
             "precision": self.precision,
         }
-        return [Trajectory(Ensemble(sizes={"n": n}, rank=self.rank(n), **settings), averaging, self.samplewise) for n in self.widths]
+        looks = {"averaging": averaging, "samplewise": self.samplewise, "leading": self.leading}
+        return [Trajectory(Ensemble(sizes={"n": n}, rank=self.rank(n), **settings), **looks) for n in self.widths]
 
     def rank(self, width: int) -> int:
         """Of Dion's updates; 0 for the other optimizers."""

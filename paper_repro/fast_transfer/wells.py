@@ -93,12 +93,11 @@ def index_claims(measured: Mapping[str, Measured]) -> list[Claim]:
             expected=0.0 if name == "k-index" else -6.6,
         )
         largest = float(table["size"].max())
-        record = {"on_record": NOT_TESTED}
         if name == "k-index" and largest < 8192 and measured[name].verdict.kind != NONE:
             jumped = None  # the jump is published at width 8192: no smaller network says anything about it
         found.append(
             Claim(
-                f"{FIGURE}/{name}", text, f"{SOURCE}, {where}", "published", expected, 3.0, reason, other, jumped, unit="octaves", **record
+                f"{FIGURE}/{name}", text, f"{SOURCE}, {where}", "published", expected, 3.0, reason, other, jumped, unit="octaves", on_record=NOT_TESTED
             )
         )
     return found

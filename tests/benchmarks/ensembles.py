@@ -27,7 +27,7 @@ LIMIT = 3e11  # FLOPs of one timing
 
 
 def ours(width: int, replicas: int, batch: int, device: str) -> Run:
-    """The ensemble trainer, without validation."""
+    """The ensemble trainer, without validation; as many networks at a time as it chooses."""
     task = digits()
     task = type(task)(task.name, task.inputs[: task.train], task.targets[: task.train], task.loss, task.train)
     table = parameterization("mup", mlp(), "adam")
@@ -35,7 +35,7 @@ def ours(width: int, replicas: int, batch: int, device: str) -> Run:
 
     def run(steps: int) -> None:
         spec = Ensemble(mlp(), table, task, {"n": width}, rates, (0,), steps, batch, records=2)
-        train(spec, device=device, chunk=replicas)
+        train(spec, device=device)
 
     return run
 
