@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 REPRODUCED = "reproduced"
@@ -170,6 +170,11 @@ class Claim:
 
 def _pair(ends: list[float] | None) -> Interval | None:
     return None if ends is None else (ends[0], ends[1])
+
+
+def untested(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """The claims without their measurements: of networks so small that they say nothing about them."""
+    return tuple(replace(claim, measured=None, interval=None) for claim in claims)
 
 
 def failures(claims: Iterable[Claim]) -> list[str]:

@@ -49,7 +49,7 @@ def leading_eigenvalues(gradient: Float[Tensor, "*stack out inn"], step: Float[T
 
     A GPU takes the eigenvalues of a thousand matrices of side 1024 one after the other, in half a minute. Here twice as many vectors
     as are wanted are multiplied by S `ROUNDS` times, in double precision; the j-th eigenvalue is off by about
-    ``|lambda_(2 count + 1) / lambda_j| ^ (2 ROUNDS)`` of itself.
+    ``|lambda_(2 count + 1) / lambda_j| ^ (2 ROUNDS)`` of itself. What small matrices are left, the CPU takes.
 
     Args:
         gradient: G.
@@ -58,14 +58,14 @@ def leading_eigenvalues(gradient: Float[Tensor, "*stack out inn"], step: Float[T
     """
     out, inn = gradient.shape[-2:]
     if 2 * out < inn or 4 * count > inn:
-        return alignment_eigenvalues(gradient, step)[..., :count]
+        return alignment_eigenvalues(gradient.cpu(), step.cpu())[..., :count].to(gradient)
     product = gradient.mT.double() @ step.double()
     s = (product + product.mT) / 2
     drawn = torch.randn(inn, 2 * count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     basis = drawn.to(s.device).expand(*s.shape[:-2], inn, 2 * count)
     for _ in range(ROUNDS):
         basis = orthonormal(s @ basis)
-    inner = (basis.mT @ s @ basis).cpu()  # small matrices are faster there
+    inner = (basis.mT @ s @ basis).cpu()
     with one_thread(inner.device):
         return _eigenvalues(inner)[..., :count].to(gradient)
 

@@ -127,8 +127,8 @@ def _ensemble(case: str, variant: Variant, steps: int) -> Ensemble:
 
 def score(found: pd.DataFrame) -> pd.DataFrame:
     """Root mean square of log2(loss / published) for every case and variant, the closest first."""
-    off = np.log2(found["loss"] / found["published"])
-    table = off.pow(2).groupby([found["case"], found["variant"]]).mean().pow(0.5).rename("octaves off").reset_index()
+    square = found.assign(square=np.log2(found["loss"] / found["published"]) ** 2)
+    table = square.groupby(["case", "variant"])["square"].mean().pow(0.5).rename("octaves off").reset_index()
     return table.sort_values(["case", "octaves off"], ignore_index=True)
 
 

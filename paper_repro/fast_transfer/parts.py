@@ -57,14 +57,16 @@ class Parts:
         """With these seeds."""
         return Parts(self.widths, self.points, self.losses[seeds], self.linear[seeds], tuple(top[seeds] for top in self.tops), self.column)
 
-    def estimate(self, statistic: Callable[[Parts], float]) -> tuple[float, Interval]:
+    def estimate(self, statistic: Callable[[Parts], float]) -> tuple[float | None, Interval | None]:
         """A statistic and its interval, that of all resamples of the seeds, which are the same draws at all widths.
 
+        Neither is there if the statistic is not a number: an optimum on the edge of the grid is no result.
         With the few seeds of a study that is wider than 95 %; beyond eight, `DRAWS` resamples stand for all.
         """
         picks = np.random.default_rng(0).integers(len(self.losses), size=(DRAWS, len(self.losses)))
         values = [statistic(self.drawn(pick)) for pick in np.unique(np.sort(picks, axis=1), axis=0)]
-        return statistic(self), (float(np.min(values)), float(np.max(values)))
+        value = statistic(self)
+        return (value, (float(np.min(values)), float(np.max(values)))) if np.isfinite(value) else (None, None)
 
     @property
     def curves(self) -> np.ndarray:
