@@ -124,7 +124,7 @@ def draw(parts: Mapping[str, Parts], stem: Path) -> tuple[Path, Path]:
         for i, (name, own) in enumerate(parts.items()):
             _windows(name, own, axes[0, 2 * i])
             show_components(own, axes[0, 2 * i + 1])
-        axes[0, 0].legend(title="width", ncols=2)
+        axes[0, 2].legend(title="width", ncols=2, loc="upper right")
         letter(axes.flat)
     return save(figure, stem)
 

@@ -66,7 +66,7 @@ class Settings:
     cases: tuple[str, ...] = ("ball", "k-index")
 
 
-_LAPTOP = (Variant(), Variant(last=3.0))
+_LAPTOP = (Variant(), Variant(last=10.0))
 PRESETS = {
     "smoke": Settings((Variant(), Variant(base=128)), 64),
     "laptop": Settings(_LAPTOP, cases=("ball",)),

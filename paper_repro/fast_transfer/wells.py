@@ -98,7 +98,17 @@ def index_claims(measured: Mapping[str, Measured]) -> list[Claim]:
             jumped = None  # the jump is published at width 8192: no smaller network says anything about it
         found.append(
             Claim(
-                f"{FIGURE}/{name}", text, f"{SOURCE}, {where}", "published", expected, 3.0, reason, other, jumped, unit="octaves", on_record=NOT_TESTED
+                f"{FIGURE}/{name}",
+                text,
+                f"{SOURCE}, {where}",
+                "published",
+                expected,
+                3.0,
+                reason,
+                other,
+                jumped,
+                unit="octaves",
+                on_record=NOT_TESTED,
             )
         )
     return found
