@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from widelimit.paper_repro.fast_transfer import llama as llama_figure
+from widelimit.paper_repro.fast_transfer import llama_panels
+from widelimit.paper_repro.fast_transfer.parts import Parts
 from widelimit.paper_repro.fast_transfer.study import Study
-from widelimit.synthetic import Ensemble, build, corpus, teacher
+from widelimit.synthetic import Ensemble, build, corpus, dion, teacher
 from widelimit.synthetic.alignment import Averaging
 from widelimit.synthetic.losses import sample_losses
+from widelimit.synthetic.orthonormal import orthonormal
 from widelimit.synthetic.trajectory import Trajectory, decompose, width_sides
 from widelimit.theory.architecture import Architecture
 from widelimit.theory.constants import Constants
@@ -102,7 +106,9 @@ def test_every_matrix_is_taken_apart_on_the_side_of_the_width():
     }
 
 
-STUDY = Study("muon", "corpus", (-6.0, -3.0), (16,), network="llama", hidden=1, positions=8, steps=3, batch=4, average=(1.0, 1.0, 1.0, 1.0, 1))
+STUDY = Study(
+    "muon", "corpus", (-6.0, -3.0), (16,), network="llama", hidden=1, positions=8, steps=3, batch=4, average=(1.0, 1.0, 1.0, 1.0, 1)
+)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "muon", "dion bounded", "dion proportional"])
@@ -122,3 +128,50 @@ def test_matrices_alone_are_trained_by_muon():
         *(f"blocks.0.attention.{w}" for w in ("query", "key", "value", "output")),
         *(f"blocks.0.mlp.{w}" for w in ("gate", "up", "down")),
     }
+
+
+def test_the_leading_components_are_the_first_of_all():
+    """With more than a matrix has, and with so few that they come from subspace iteration; the last entry is the whole."""
+    spec = one_step(NETWORK, corpus(positions=POSITIONS, samples=12, validation=20))
+    for width, leading in ((16, 30), (64, 8)):
+        spec = replace(spec, ensemble=replace(spec.ensemble, sizes={"n": width}))
+        every, first = (decompose(replace(spec, leading=k)) for k in (0, leading))
+        for rate in RATES:
+            top, kept = values(every, "top", 1, rate, 0), values(first, "top", 1, rate, 0)
+            assert kept.size == leading + 1
+            count = min(leading, width)
+            np.testing.assert_allclose(kept[:count], top[:count], rtol=1e-6)
+            assert kept[-1] == pytest.approx(top[-1], rel=1e-9)
+
+
+def test_dion_on_a_gpu_makes_the_same_steps(monkeypatch: pytest.MonkeyPatch):
+    """Cholesky decompositions in place of QR; also from a gradient of zero, where the readout is silent."""
+    (spec,) = replace(STUDY, optimizer="dion bounded", steps=6).trajectories()
+    expected = decompose(spec)
+    monkeypatch.setattr(dion, "_basis", lambda columns: orthonormal(columns.double()).to(columns))
+    found = decompose(spec)
+    np.testing.assert_allclose(found["value"], expected["value"], rtol=1e-4, atol=1e-6)
+
+
+def test_the_figure_is_drawn_and_claims_turn(tmp_path):
+    """Where only leading components are known too: from arrays, without training."""
+    rng = np.random.default_rng(0)
+    widths, points = np.array([128, 256, 512, 1024]), np.arange(-4.0, 0.1, 0.5)
+    parts = {}
+    for name, fall in (("adam", 0.0), ("sgd", 0.0), ("muon", -0.3), ("dion bounded", -0.04), ("dion proportional", -0.27)):
+        best = -2 + fall * np.log2(widths / 128)[:, None]
+        losses = 2 + 0.1 * (points - best) ** 2 - 0.1 * np.log2(widths / 128)[:, None] + 1e-4 * rng.standard_normal((2, 4, points.size))
+        first = -np.ones(60).cumsum() / 60 if fall > -0.2 else None
+        tops = []
+        for i in range(4):
+            head = first if first is not None else -np.ones(60).cumsum() / 60 * (1 - 0.15 * i)
+            tops.append(np.broadcast_to(np.append(head, -1.1 - 0.1 * i), (2, points.size, 61)))
+        parts[name] = Parts(widths, points, losses, losses, tuple(tops))
+    settings = llama_figure.PRESETS["gpu"]
+    found = {c.id.rpartition("/")[2]: c for c in llama_figure.claims(parts, settings)}
+    assert {name: c.failure for name, c in found.items() if c.failure} == {}
+    assert {name: c.verdict for name, c in found.items()} == dict.fromkeys(found, "reproduced")
+    assert len(found) == 7
+    png, _ = llama_panels.draw(parts, settings.top, tmp_path / "llama")
+    assert png.stat().st_size > 10_000
+    assert len(llama_figure.tabulate(parts, settings)) == 20
