@@ -96,6 +96,7 @@ _ALL = (
             Figure("optimizers", "Adam, SGD, Muon and Dion on digits", "fast_transfer.optimizers"),
             Figure("samples", "Easy samples transfer, hard ones do not", "fast_transfer.samples"),
             Figure("betas", "The windows of Adam's averages", "fast_transfer.betas"),
+            Figure("llama", "A LLaMA-like model on the King James Bible, with four optimizers", "fast_transfer.llama"),
             Figure("forecast", "Transfer forecast from the smallest widths", "fast_transfer.forecast"),
         ),
         (

@@ -60,8 +60,16 @@ def test_the_figure_is_there():
 
 
 def test_curves_of_ones_own_transfer_fast():
-    code = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[3]
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S) if "judge(" in block)
     scope: dict[str, object] = {}
     with contextlib.redirect_stdout(io.StringIO()):
         exec(code, scope)
     assert scope["verdict"].kind == "fast"  # type: ignore[attr-defined]
+
+
+def test_a_trajectory_is_taken_apart():
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S) if "decompose(" in block)
+    scope: dict[str, object] = {}
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        exec(code.replace("128", "32"), scope)
+    assert "32.0" in shown.getvalue()

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..claims import NOT_TESTED, Claim, Control, Interval, untested
+from ..claims import NOT_TESTED, Claim, Control, untested
 from ..papers import Progress
 from ..results import Result
 from .llama_panels import NAMES, draw
-from .parts import Parts
+from .parts import Found, Parts, difference
 from .study import Study, measure
 
 FIGURE, SOURCE = "fast-transfer/llama", "arXiv 2512.22768"
@@ -33,7 +33,6 @@ FALLING = {  # of those whose best rate falls: against what, the difference of t
 }
 WIDE = 256  # published, the best rates that fall begin to fall beyond this width
 OCTAVES = {"adam": (-8.5, -5.5), "sgd": (-3.5, -0.5), "muon": (-6.5, -3.5), "dion bounded": (-6.5, -3.5), "dion proportional": (-6.5, -3.5)}
-Found = tuple[float | None, Interval | None]
 UNIT = "octaves per doubling"
 
 
@@ -128,24 +127,17 @@ def _fall_claim(name: str, parts: Mapping[str, Parts]) -> Claim:
     other, published, where = FALLING[name]
     seen = parts[name].widths[-1] > WIDE
     falling, still = (_drift(parts[n]) if seen else (None, None) for n in (name, other))
-    control = Control("the two optimizers exchanged", *_difference(still, falling))
+    control = Control("the two optimizers exchanged", *difference(still, falling))
     text = f"The best rate under {NAMES[name]} falls against that under {NAMES[other]} (published: by {-published} octaves per doubling)"
     reason = f"only the sign is claimed, and only where widths exceed {WIDE}: the published rates stand still up to there"
-    found = _difference(falling, still)
+    found = difference(falling, still)
     return _claim(f"fall-{name.replace(' ', '-')}", text, where, (0.0, 0.0, reason), control, found, relation="<=", unit=UNIT)
 
 
 def _contrast_claim(parts: Mapping[str, Parts], top: int, where: str) -> Claim:
     """How much the first components change, in parts of what all do."""
     muon, adam = (parts[name].estimate(lambda p: abs(p.share(top))) for name in ("muon", "adam"))
-    control = Control("the two optimizers exchanged", *_difference(adam, muon))
+    control = Control("the two optimizers exchanged", *difference(adam, muon))
     text = f"The first {top} components change more under Muon than under Adam {where}, in parts of all (published: 1.05 against 0.09)"
-    found = _difference(muon, adam)
+    found = difference(muon, adam)
     return _claim("top-muon", text, "Figures 1 and 12", (0.0, 0.0, "only the sign is claimed"), control, found, relation=">=")
-
-
-def _difference(a: Found, b: Found) -> Found:
-    (first, own), (second, other) = a, b
-    if first is None or second is None or own is None or other is None:
-        return None, None
-    return first - second, (own[0] - other[1], own[1] - other[0])

@@ -13,6 +13,7 @@ from ...theory.truncation import Kappa, Truncated, choose
 from ..claims import Interval
 
 DRAWS = 1000
+Found = tuple[float | None, Interval | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class Parts:
         """With these seeds."""
         return Parts(self.widths, self.points, self.losses[seeds], self.linear[seeds], tuple(top[seeds] for top in self.tops), self.column)
 
-    def estimate(self, statistic: Callable[[Parts], float]) -> tuple[float | None, Interval | None]:
+    def estimate(self, statistic: Callable[[Parts], float]) -> Found:
         """A statistic and its interval, that of all resamples of the seeds, which are the same draws at all widths.
 
         Neither is there if the statistic is not a number: an optimum on the edge of the grid is no result.
@@ -122,3 +123,10 @@ def _table(rows: pd.DataFrame, column: str) -> np.ndarray:
     """Values as (seed, width, point)."""
     table = rows.pivot(index="seed", columns=["size.n", column], values="value").sort_index(axis=1)
     return table.to_numpy().reshape(len(table), -1, rows[column].nunique())
+
+
+def difference(a: Found, b: Found) -> Found:
+    (first, own), (second, other) = a, b
+    if first is None or second is None or own is None or other is None:
+        return None, None
+    return first - second, (own[0] - other[1], own[1] - other[0])

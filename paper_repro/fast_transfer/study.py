@@ -61,7 +61,7 @@ class Study:
     seeds: tuple[int, ...] = (0, 1)
     steps: int = 210
     batch: int = 64
-    average: tuple[float, float, float, float, int] = (20, 100, 1, 2, 150)
+    average: tuple[float, float, float, float, int] = (20, 100, 2, 4, 150)
     auxiliary: float = 0.001
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     samplewise: bool = False
