@@ -19,7 +19,7 @@ from ..claims import NOT_TESTED, Claim, Control, untested
 from ..papers import Progress
 from ..results import Result
 from .decomposition_panels import show_components
-from .parts import Parts
+from .parts import Parts, drift_claim
 from .study import Study, measure
 
 if TYPE_CHECKING:
@@ -70,24 +70,11 @@ def tabulate(parts: Mapping[str, Parts]) -> pd.DataFrame:
 
 def first_claim(parts: Parts) -> Claim:
     """The best window of the first moment does not move."""
-    value, interval = parts.estimate(Parts.drift)
     reason = "a quarter of an octave over three doublings: a third of the grid's step, which the fit resolves where curves are not flat"
     control = Control("half an octave per doubling in its place", expected=0.5)
     text = f"The best window of Adam's first moment stands still from width {parts.widths[0]:g} to {parts.widths[-1]:g}"
-    return Claim(
-        f"{FIGURE}/beta1",
-        text,
-        f"{SOURCE}, Figure 18",
-        "published",
-        0.0,
-        0.25,
-        reason,
-        control,
-        value,
-        interval,
-        unit="octaves per doubling",
-        on_record=NOT_TESTED,
-    )
+    found = parts.estimate(Parts.drift)
+    return drift_claim(f"{FIGURE}/beta1", text, f"{SOURCE}, Figure 18", (0.0, 0.25, reason), control=control, found=found)
 
 
 def second_claim(parts: Parts) -> Claim:

@@ -17,7 +17,7 @@ from ..claims import NOT_REPRODUCED, NOT_TESTED, Claim, Control, untested
 from ..papers import Progress
 from ..results import Result
 from .decomposition_panels import show_components, show_sweep
-from .parts import Parts, difference
+from .parts import Parts, difference, drift_claim
 from .study import Study, measure
 
 if TYPE_CHECKING:
@@ -91,7 +91,6 @@ def claims(parts: Mapping[str, Parts]) -> Iterator[Claim]:
     """For every optimizer the published drift, and the contrast between the components of Muon and of Adam."""
     first, last = (int(parts["adam"].widths[i]) for i in (0, -1))
     for name, (published, where) in PUBLISHED.items():
-        value, interval = parts[name].estimate(Parts.drift)
         text = f"Under {NAMES[name]} the best rate drifts by {published} octaves per doubling (digits, widths {first} to {last})"
         reason = "one step of the grid, half an octave, over three doublings"
         other = Control("a fall of half an octave per doubling in its place", expected=-0.5)
@@ -99,19 +98,8 @@ def claims(parts: Mapping[str, Parts]) -> Iterator[Claim]:
             other = Control("no drift in its place", expected=0.0)
         elif name == "dion proportional":
             other = Control("that of the bounded rank", *parts["dion bounded"].estimate(Parts.drift))
-        found = Claim(
-            f"{FIGURE}/drift-{name.replace(' ', '-')}",
-            text,
-            f"{SOURCE}, {where}",
-            "published",
-            published,
-            0.17,
-            reason,
-            other,
-            value,
-            interval,
-            unit="octaves per doubling",
-        )
+        slug, drift = f"{FIGURE}/drift-{name.replace(' ', '-')}", parts[name].estimate(Parts.drift)
+        found = drift_claim(slug, text, f"{SOURCE}, {where}", (published, 0.17, reason), control=other, found=drift)
         yield replace(found, **_recorded(found.id))
     yield rank_claim(parts)
     for name in ("adam", "sgd"):
@@ -135,23 +123,10 @@ def claims(parts: Mapping[str, Parts]) -> Iterator[Claim]:
 def rank_claim(parts: Mapping[str, Parts]) -> Claim:
     """The contrast between Dion's ranks: the same networks, tasks and seeds."""
     growing, bounded = (parts[f"dion {rank}"].estimate(Parts.drift) for rank in ("proportional", "bounded"))
-    value, interval = difference(growing, bounded)
     text = "With a rank that grows Dion's best rate falls against that of a bounded rank, by 0.23 octaves per doubling"
     reason, control = "one step of the grid, half an octave, over three doublings", Control("no difference in its place", expected=0.0)
-    return Claim(
-        f"{FIGURE}/rank",
-        text,
-        f"{SOURCE}, Figures 24 and 25",
-        "published",
-        -0.23,
-        0.17,
-        reason,
-        control,
-        value,
-        interval,
-        unit="octaves per doubling",
-        on_record=NOT_TESTED,
-    )
+    where, found = f"{SOURCE}, Figures 24 and 25", difference(growing, bounded)
+    return drift_claim(f"{FIGURE}/rank", text, where, (-0.23, 0.17, reason), control=control, found=found)
 
 
 def _recorded(name: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...theory.curves import find_optima
 from ...theory.truncation import Kappa, Truncated, choose
-from ..claims import Interval
+from ..claims import NOT_TESTED, Claim, Control, Interval
 
 DRAWS = 1000
 Found = tuple[float | None, Interval | None]
@@ -126,7 +126,14 @@ def _table(rows: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def difference(a: Found, b: Found) -> Found:
+    """Of two statistics; the interval is as if each were at its worst, since they share seeds."""
     (first, own), (second, other) = a, b
     if first is None or second is None or own is None or other is None:
         return None, None
     return first - second, (own[0] - other[1], own[1] - other[0])
+
+
+def drift_claim(name: str, text: str, source: str, expected: tuple[float, float, str], *, control: Control, found: Found) -> Claim:
+    """A published drift of the best rate, of which nothing is on record; expected are its value, its tolerance and the reason."""
+    unit = "octaves per doubling"
+    return Claim(name, text, source, "published", *expected, control, *found, unit=unit, on_record=NOT_TESTED)

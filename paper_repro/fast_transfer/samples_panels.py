@@ -95,4 +95,4 @@ def _overlaps(overlaps: pd.DataFrame, ax: Axes) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(widths, [size_label(n) for n in widths])
     ax.set(title="Shared by two networks", xlabel="width of the other", ylabel="overlap", ylim=(0, 1))
-    ax.legend(loc="lower right", labelcolor=INK)
+    ax.legend(loc="upper right", labelcolor=INK)
