@@ -49,8 +49,10 @@ class Components:
             inner, outer = (x, delta) if self._sides[name] == "columns" else (delta, x)
             gradient = outer.mT @ inner / len(self._samples)  # (replica, other side, side)
             product = gradient.mT @ step
+            finite = torch.isfinite(product).all(-1, keepdim=True).all(-2, keepdim=True)
+            symmetric = torch.where(finite, (product + product.mT) / 2, torch.zeros_like(product))  # LAPACK refuses diverged replicas
             with one_thread(product.device):
-                values, vectors = torch.linalg.eigh((product + product.mT) / 2)
+                values, vectors = torch.linalg.eigh(symmetric)
             order = values.abs().argsort(dim=-1, descending=True)
             vectors = vectors.gather(-1, order[:, None].expand_as(vectors))
             psi = (inner @ vectors) * (outer @ (step @ vectors))

@@ -104,6 +104,13 @@ def test_a_diverged_replica_does_not_disturb_the_others():
     np.testing.assert_allclose(rows, alone[alone["term"] == "top"]["value"].to_numpy(), rtol=1e-10)
 
 
+def test_a_replica_that_is_not_finite_leaves_the_samples_of_the_others():
+    wild = Ensemble(**{**vars(ensemble(steps=4)), "learning_rates": (0.1, 1e200)})
+    frame = decompose(Trajectory(wild, PLAIN, samplewise=True))
+    centres = frame[frame["term"] == "centre"].groupby("hp.learning_rate")["value"]
+    assert np.isfinite(centres.get_group(0.1)).all() and np.isinf(centres.get_group(1e200)).all()
+
+
 def test_a_task_without_validation_is_refused():
     task = Task("no validation", np.zeros((4, 64)), np.zeros(4, np.int64), "cross-entropy", 4)
     with pytest.raises(ValueError, match="has none"):
