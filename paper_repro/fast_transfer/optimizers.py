@@ -1,7 +1,7 @@
 """Which optimizers transfer on digits: Adam, momentum SGD, Muon, and Dion with a bounded and a growing rank.
 
 Ghosh, Wu and Bietti (arXiv 2512.22768, Figures 6, 11 to 13 and 24 to 26) find on language models that Adam, SGD and Dion of bounded rank
-transfer, while the best rates of Muon and of Dion with a rank in proportion to the width fall. Three ReLU layers learn digits here.
+transfer, while the best rates of Muon and of Dion with a rank in proportion to the width fall. Two hidden ReLU layers learn digits here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..claims import NOT_REPRODUCED, NOT_TESTED, Claim, Control, untested
 from ..papers import Progress
 from ..results import Result
 from .decomposition_panels import show_components, show_sweep
-from .parts import Parts, difference, drift_claim
+from .parts import Parts, difference, drift_claim, tabulate_optima
 from .study import Study, measure
 
 if TYPE_CHECKING:
@@ -74,17 +74,12 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
     parts = {name: Parts.of(frame) for name, frame in frames.items()}
     images = draw(frames, parts, out / "optimizers")
     found = tuple(claims(parts))
-    return Result(FIGURE, untested(found) if preset == "smoke" else found, images, {"optima": tabulate(parts)})
-
-
-def tabulate(parts: Mapping[str, Parts]) -> pd.DataFrame:
-    """The best rate and loss of every optimizer and width."""
-    rows = [
-        {"optimizer": NAMES[name], "width": int(width), "log2 of the best rate": best, "loss": loss}
-        for name, own in parts.items()
-        for width, best, loss in zip(own.widths, own.best, own.curves.min(axis=1), strict=True)
-    ]
-    return pd.DataFrame(rows)
+    return Result(
+        FIGURE,
+        untested(found) if preset == "smoke" else found,
+        images,
+        {"optima": tabulate_optima({NAMES[name]: own for name, own in parts.items()}, "optimizer")},
+    )
 
 
 def claims(parts: Mapping[str, Parts]) -> Iterator[Claim]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,15 +100,6 @@ class Parts:
         pair = Truncated(self.points, self.tops[i].mean(axis=0), self.tops[-1].mean(axis=0))
         return pair, choose(pair.points, pair.finite, pair.limit)
 
-    def excess(self) -> float:
-        """What the largest width loses with the best point of the smallest, in parts of what it gains over the next smaller one."""
-        from scipy.interpolate import CubicSpline
-
-        fine = np.linspace(self.points[0], self.points[-1], 2001)
-        before, last = (CubicSpline(self.points, curve) for curve in self.curves[-2:])
-        lowest = last(fine).min()
-        return float((last(self.best[0]) - lowest) / (before(fine).min() - lowest))
-
     def drift(self) -> float:
         """Octaves of the best rate per doubling of the width, least squares."""
         return float(np.polyfit(np.log2(self.widths), self.best, 1)[0])
@@ -137,3 +128,13 @@ def drift_claim(name: str, text: str, source: str, expected: tuple[float, float,
     """A published drift of the best rate, of which nothing is on record; expected are its value, its tolerance and the reason."""
     unit = "octaves per doubling"
     return Claim(name, text, source, "published", *expected, control, *found, unit=unit, on_record=NOT_TESTED)
+
+
+def tabulate_optima(parts: Mapping[str, Parts], column: str) -> pd.DataFrame:
+    """The best rate and loss at every width, of studies by name."""
+    rows = [
+        {column: name, "width": int(width), "log2 of the best rate": best, "loss": loss}
+        for name, own in parts.items()
+        for width, best, loss in zip(own.widths, own.best, own.curves.min(axis=1), strict=True)
+    ]
+    return pd.DataFrame(rows)

@@ -16,7 +16,7 @@ import pandas as pd
 from ..claims import NOT_TESTED, Claim, Control, untested
 from ..papers import Progress
 from ..results import Result
-from .parts import Parts, drift_claim
+from .parts import Parts, drift_claim, tabulate_optima
 from .samples_panels import draw
 from .study import Study, measure
 
@@ -57,7 +57,7 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
     parts = {name: on_samples(frame, samples) for name, samples in chosen.items()}
     overlaps = overlap(centres)
     images = draw(centres, settings.width, parts, overlaps, out / "samples")
-    tables = {"optima": _optima(parts), "overlaps": overlaps}
+    tables = {"optima": tabulate_optima(parts, "samples"), "overlaps": overlaps}
     found = (samples_claim(parts, "easy"), samples_claim(parts, "hard"), overlap_claim(overlaps))
     return Result(FIGURE, untested(found) if preset == "smoke" else found, images, tables)
 
@@ -87,15 +87,6 @@ def overlap(centres: pd.DataFrame) -> pd.DataFrame:
                     if s != t
                 ]
                 rows.append({"which": which, "width": a, "other width": b, "overlap": float(np.mean(pairs))})
-    return pd.DataFrame(rows)
-
-
-def _optima(parts: dict[str, Parts]) -> pd.DataFrame:
-    rows = [
-        {"samples": name, "width": int(n), "log2 of the best rate": best, "loss": loss}
-        for name, own in parts.items()
-        for n, best, loss in zip(own.widths, own.best, own.curves.min(axis=1), strict=True)
-    ]
     return pd.DataFrame(rows)
 
 
