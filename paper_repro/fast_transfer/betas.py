@@ -111,7 +111,7 @@ def draw(parts: Mapping[str, Parts], stem: Path) -> tuple[Path, Path]:
         for i, (name, own) in enumerate(parts.items()):
             _windows(name, own, axes[0, 2 * i])
             show_components(own, axes[0, 2 * i + 1])
-        axes[0, 2].legend(title="width", ncols=2, loc="upper right")
+        axes[0, 1].legend(*axes[0, 0].get_legend_handles_labels(), title="width", ncols=2, loc="upper right")
         letter(axes.flat)
     return save(figure, stem)
 
