@@ -80,13 +80,15 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress, e
     """Train every variant at the digitised rates."""
     settings = PRESETS[preset]
     found = pd.concat([_measure(case, settings, store_home, progress, engine or Local()) for case in settings.cases], ignore_index=True)
-    table = score(found)
-    claims = tuple(claim(case, table, settings.steps) for case in settings.cases)
-    return Result(FIGURE, claims, draw(found, out / "initialisation"), {"variants": table})
+    first = found[found["seed"] == 0]
+    table = score(first)
+    claims = tuple(claim(case, table, recovered(found, case), settings.steps) for case in settings.cases)
+    return Result(FIGURE, claims, draw(first, out / "initialisation"), {"variants": table})
 
 
 def _measure(case: str, settings: Settings, store_home: Path, progress: Progress, engine: Engine) -> pd.DataFrame:
-    plan = Plan(tuple(_ensemble(case, variant, settings.steps) for variant in settings.variants))
+    again = _ensemble(case, settings.variants[0], settings.steps, seed=1)
+    plan = Plan((*(_ensemble(case, variant, settings.steps) for variant in settings.variants), again))
     frame = run_sweep(f"initialisation, {case}", plan, Store(store_home), device="cpu", engine=engine, progress=progress)
     last = frame[(frame["step"] == settings.steps) & (frame["term"] == "validation loss")]
     published = DIGITISED[case][1]
@@ -94,6 +96,7 @@ def _measure(case: str, settings: Settings, store_home: Path, progress: Progress
         {
             "case": case,
             "variant": last["config"],
+            "seed": last["seed"],
             "rate": last["hp.learning_rate"],
             "loss": last["value"] * (2 if case == "k-index" else 1),  # ours is half of the square
             "published": last["hp.learning_rate"].map(published),
@@ -101,7 +104,7 @@ def _measure(case: str, settings: Settings, store_home: Path, progress: Progress
     )
 
 
-def _ensemble(case: str, variant: Variant, steps: int) -> Ensemble:
+def _ensemble(case: str, variant: Variant, steps: int, seed: int = 0) -> Ensemble:
     width, published = DIGITISED[case]
     network = mlp(hidden=1, inputs=INPUTS, outputs=1, bias=True, base=variant.base)
     constants = Constants.default(network)
@@ -115,7 +118,7 @@ def _ensemble(case: str, variant: Variant, steps: int) -> Ensemble:
         make(inputs=INPUTS, samples=steps * 256),
         {"n": width},
         tuple(published),
-        (0,),
+        (seed,),
         steps,
         256,
         constants=replace(constants, weights=weights),
@@ -132,12 +135,20 @@ def score(found: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["case", "octaves off"], ignore_index=True)
 
 
-def claim(case: str, table: pd.DataFrame, steps: int) -> Claim:
+def recovered(found: pd.DataFrame, case: str) -> float:
+    """How far a guess is from itself: its losses with another seed in place of the published ones, scored alike."""
+    own = found[found["case"] == case]
+    first, again = (own[own["seed"] == seed].set_index(["variant", "rate"])["loss"] for seed in (0, 1))
+    planted = pd.DataFrame({"loss": first.reindex(again.index), "published": again, "case": case}).reset_index()
+    return float(score(planted)["octaves off"].iloc[0])
+
+
+def claim(case: str, table: pd.DataFrame, recovered: float, steps: int) -> Claim:
     """Whether a variant is within reading precision and seeds of the digitised losses."""
     best = table[table["case"] == case].iloc[0]
     text = f"A guess ({best['variant']}) has the published losses of width {DIGITISED[case][0]} ({case}): octaves off"
     reason = "a tenth of an octave is 7 % of a loss: seeds and the reading of a raster image"
-    control = Control("a guess that is exact", 0.0)
+    control = Control("the losses of a guess with another seed as the published ones", recovered)
     measured = float(best["octaves off"]) if steps == FULL else None
     return Claim(f"{FIGURE}/{case}", text, SOURCE, "published", 0.0, 0.1, reason, control, measured, relation="<=", unit="octaves",
                  on_record=NOT_REPRODUCED, record_reason="no guess so far has the shape of the published curve")  # fmt: skip
