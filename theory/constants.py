@@ -42,6 +42,41 @@ class Constants:
             weights[weight.name] = WeightConstants(init_std=fan_in**-0.5)
         return cls(weights, learning_rate, {n.name: n.at_base(sizes) for n in architecture.operations})
 
+    @classmethod
+    def rich(
+        cls,
+        architecture: Architecture,
+        *,
+        richness: float = 1.0,
+        learning_rate: float = 1.0,
+        gain: float = 1.0,
+        base: Mapping[str, int] | None = None,
+    ) -> Constants:
+        """The mean-field network of richness gamma_0, at the base sizes.
+
+        ``h^1 = W^0 x / sqrt(D)``, ``h^(l+1) = W^l phi(h^l) / sqrt(n)``, ``f = w . phi(h^L) / (gamma_0 n)`` with entries N(0, gain^2) (the input
+        matrix: N(0, 1)), trained at the rate ``learning_rate gamma_0^2 n`` (Bordelon and Pehlevan, arXiv 2205.09653): gamma_0 -> 0 is the
+        kernel (lazy) limit. In terms of whole weights: the readout's std is divided by gamma_0, and every rate is the square of
+        the weight's std before that, times gamma_0^2 for all but the readout (biases have the std 1 there).
+
+        Args:
+            architecture: whose last weight without a growing output is the readout.
+            richness: gamma_0.
+            learning_rate: of all weights.
+            gain: of the matrices behind an activation; sqrt(2) for relu.
+            base: base sizes.
+        """
+        default = cls.default(architecture, base=base, learning_rate=learning_rate)
+        dense = [node for node in architecture.nodes if node.op == "dense" and architecture.node(node.args[0]).op != "one"]
+        weights = {}
+        for name, own in default.weights.items():
+            std = own.init_std * (gain if any(n.weight == name and _behind_a_map(architecture, n.args[0]) for n in dense) else 1.0)
+            last = name == dense[-1].weight or set(architecture.uses(name)[0].dims) == set(dense[-1].dims)
+            weights[name] = replace(
+                own, init_std=std / richness if last else std, learning_rate=std**2 * (1.0 if last else richness**2)
+            )
+        return replace(default, weights=weights)
+
     def with_rate(self, learning_rate: float) -> Constants:
         """The same constants at another base learning rate."""
         return replace(self, learning_rate=learning_rate)
@@ -49,3 +84,9 @@ class Constants:
     def with_weights(self, **columns: float) -> Constants:
         """The same constants with some columns set for every weight."""
         return replace(self, weights={name: replace(w, **columns) for name, w in self.weights.items()})
+
+
+def _behind_a_map(architecture: Architecture, name: str) -> bool:
+    """Whether a tensor is what an activation makes, perhaps carried into a stack."""
+    node = architecture.node(name)
+    return node.op == "map"

@@ -1,0 +1,289 @@
+"""Replicates of the causal sweep: independent noise, one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .edge import Edge
+from .layout import effective
+from .march import SEGMENT, Data, Scales, State, advance_all, look, start
+from .network import Network, Parameters, Pass
+from .noise import DRAWS, random_key, sobol
+from .population import Nodes, Particles, Population, Primitives
+from .problem import Problem
+from .rules import Rates
+
+Progress = Callable[[str, float, float], None]
+"""Called with a label, the work done and the work in all."""
+
+CUT = 1e-6  # variance left out of a basis at richness one; the error of a loss is near its root times a small constant
+DIVERGED = 1e3
+"""A replicate has diverged when its loss is not finite or exceeds this multiple of the loss at initialisation."""
+RECORDS = 60
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a problem is solved.
+
+    Args:
+        particles: of every population.
+        noise: ``quasi`` for accuracy, ``random`` for the law of a network of that width, ``exact`` for linear networks,
+            ``nodes`` for a quadrature.
+        responds: whether the matrix of the backward pass is that of the forward pass (else gradient independence).
+        cut: `CUT`, relative to the square of the richness.
+        dtype: of fields.
+        nodes: per variable, of a quadrature.
+    """
+
+    particles: int = 1024
+    noise: str = "quasi"
+    responds: bool = True
+    cut: float = CUT
+    dtype: str = "float64"
+    nodes: int = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What replicates say.
+
+    Args:
+        steps: recorded ones.
+        train: predictions of the training samples, (replicate, record, sample, output).
+        test: of the test samples, or None.
+        looks: fields at the steps asked for, by step.
+        ranks: of every hidden matrix, forward and backward, the largest of the replicates.
+        diverged_at: the step at which the first replicate diverged, or None.
+        exhausted: a basis reached the number of particles.
+    """
+
+    steps: np.ndarray
+    train: Float[np.ndarray, "replicate record sample out"]
+    test: Float[np.ndarray, "replicate record test out"] | None
+    looks: dict[int, Pass]
+    state: State
+    ranks: tuple[tuple[int, int], ...]
+    diverged_at: int | None
+
+
+def run(
+    problem: Problem,
+    settings: Settings,
+    keys: Sequence[int],
+    *,
+    at: Sequence[int] = (),
+    progress: Callable[[float], None] | None = None,
+) -> Run:
+    """Solve with independent noise for every key.
+
+    Args:
+        problem: what is learned.
+        settings: how.
+        keys: of the replicates' noise.
+        at: steps at which fields are kept.
+        progress: called with the part that is done.
+    """
+    return _March(problem, settings, keys, tuple(at)).run(progress or (lambda part: None))
+
+
+class _March:
+    """The sweep with its bookkeeping: rooms that grow, records, divergence."""
+
+    def __init__(self, problem: Problem, settings: Settings, keys: Sequence[int], at: tuple[int, ...]):
+        self.problem, self.settings, self.at = problem, settings, at
+        self.scales = scales_of(problem, settings)
+        train, test = coordinates(problem.inputs, problem.test)
+        index = problem.index if problem.index is not None else np.tile(np.arange(len(train)), (problem.steps, 1))
+        schedule = np.ones(problem.steps) if problem.schedule is None else np.asarray(problem.schedule, float)
+        self.data = Data(*(jnp.asarray(a) for a in (train, problem.values, index[: problem.steps], schedule[: problem.steps])))
+        self.test = None if test is None else jnp.asarray(test)
+        self.state = self._start(keys)
+
+    def _start(self, keys: Sequence[int]) -> State:
+        networks = [self._empty(key) for key in keys]
+        network = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
+        orthogonal = self.settings.noise == "quasi" and self.data.inputs.shape[0] < self.settings.particles // 4
+        make = partial(start, data=self.data, scales=self.scales, orthogonal=orthogonal)
+        return jax.jit(jax.vmap(make))(network)
+
+    def _empty(self, key: int) -> Network:
+        wiring = self.problem.layout.wiring
+        drawn = self.data.inputs.shape[1] + self.data.targets.shape[1]
+        populations = tuple(self._population(key, p, drawn) for p in range(wiring.last + 1))
+        room = self._room(0)
+        size = [_size(p) for p in populations]
+        edges = tuple(
+            Edge.empty((room, room), tuple(size[p] for p in wiring.populations(e)), self.settings.dtype, responds=self.settings.responds)
+            for e in range(wiring.layers - 1)
+        )
+        return Network(wiring, populations, edges)
+
+    def _population(self, key: int, which: int, drawn: int) -> Population:
+        settings, zero = self.settings, jnp.zeros((), int)
+        if settings.noise == "nodes":
+            return _nodes(drawn, settings.nodes)
+        if settings.noise == "exact":
+            return Primitives(zero, settings.particles, settings.dtype)
+        draws = sobol(key, which, settings.particles, settings.dtype) if settings.noise == "quasi" else np.zeros((0, settings.particles))
+        return Particles(jnp.asarray(draws.astype(settings.dtype)), random_key(key, which), zero)
+
+    @property
+    def _rows(self) -> int:
+        """Fields applied at once."""
+        return max(self.data.index.shape[1], len(self.data.inputs) if self.problem.full_batch else 0)
+
+    def _room(self, used: int) -> int:
+        """Rows of a basis: a power of two with room for another look, no more than there are particles."""
+        wanted = max(32, used + 4 * self._rows)
+        return min(1 << (wanted - 1).bit_length(), self.settings.particles + self._rows)
+
+    def run(self, report: Callable[[float], None]) -> Run:
+        problem = self.problem
+        records = recorded(problem)
+        marks = sorted({*records, *self.at, problem.steps})
+        train, test, looks, diverged = {}, {}, {}, None
+        limit = None
+        for begin, end in _pieces(marks, problem.steps):
+            if begin in marks:
+                self._note(begin, records, train, test, looks)
+            if begin == problem.steps:
+                break
+            outputs = self._advance(begin, end)
+            if problem.full_batch:
+                train.update({begin + i: outputs[:, i] for i in range(end - begin)})
+            limit, diverged = self._check(outputs[:, : end - begin], begin, limit)
+            report(end / problem.steps)
+            if diverged is not None:
+                break
+        return self._collect(train, test, looks, diverged)
+
+    def _check(self, outputs: np.ndarray, begin: int, limit: float | None) -> tuple[float, int | None]:
+        """The first step at which outputs are no numbers or too large."""
+        size = np.abs(outputs).max(axis=(0, 2, 3), initial=0.0)
+        limit = limit or max(1.0, float(np.abs(self.data.targets).max())) * DIVERGED**0.5
+        bad = ~(size <= limit)
+        return limit, begin + int(bad.argmax()) if bad.any() else None
+
+    def _note(self, step: int, records: Sequence[int], train: dict, test: dict, looks: dict) -> None:
+        """Predictions that the sweep itself does not give."""
+        if step in self.at:
+            looks[step] = jax.tree.map(np.asarray, look_all(self.state, self.data.inputs, self.scales))
+        if step in records and (not self.problem.full_batch or step == self.problem.steps):
+            train[step] = np.asarray(look_all(self.state, self.data.inputs, self.scales).outputs)
+        if step in records and self.test is not None:
+            test[step] = np.asarray(look_all(self.state, self.test, self.scales).outputs)
+
+    def _advance(self, begin: int, end: int) -> np.ndarray:
+        """Some steps; again from their beginning with more room where a basis was full."""
+        problem = self.problem
+        while True:
+            state, outputs = advance_all(
+                self.state, self.data, self.scales, jnp.array(begin), jnp.array(end),
+                wiring=problem.layout.wiring, rule=problem.rule, loss=problem.loss, spread=False,
+            )  # fmt: skip
+            if not state.network.edges or not bool(jnp.stack([e.full for e in state.network.edges]).any()):
+                self.state = state
+                return np.asarray(outputs)
+            self.state = grown(self.state, [self._more(e) for e in self.state.network.edges])
+
+    def _more(self, edge: Edge) -> tuple[int, int]:
+        return tuple(self._room(len(span.vectors[0])) for span in (edge.forward, edge.backward))  # type: ignore[return-value]
+
+    def _collect(self, train: dict, test: dict, looks: dict, diverged: int | None) -> Run:
+        steps = np.array(sorted(train))
+        stack = lambda kept: np.stack([kept[s] for s in sorted(kept)], axis=1) if kept else None  # noqa: E731
+        spans = [(e.forward.count, e.backward.count) for e in self.state.network.edges]
+        ranks = tuple((int(a.max()), int(b.max())) for a, b in spans)
+        return Run(steps, stack(train), stack(test), looks, self.state, ranks, diverged)
+
+
+@jax.jit
+def look_all(state: State, inputs: Array, scales: Scales) -> Pass:
+    """`look` for all replicates."""
+    return jax.vmap(lambda s: look(s, inputs, scales))(state)
+
+
+def grown(state: State, rooms: Sequence[tuple[int, int]]) -> State:
+    """With more room in every edge, and in what is kept in their bases."""
+    one = lambda edge, room: jax.vmap(lambda e: e.grown(room))(edge)  # noqa: E731
+    edges = tuple(one(edge, room) for edge, room in zip(state.network.edges, rooms, strict=True))
+
+    def pad(parameters: Parameters) -> Parameters:
+        hidden = tuple(
+            jnp.pad(d, ((0, 0), (0, back - d.shape[1]), (0, ahead - d.shape[2])))
+            for d, (ahead, back) in zip(parameters.hidden, rooms, strict=True)
+        )
+        return parameters._replace(hidden=hidden)
+
+    return State(replace(state.network, edges=edges), pad(state.parameters), pad(state.velocity))
+
+
+def scales_of(problem: Problem, settings: Settings) -> Scales:
+    """The numbers of a problem, at width 1."""
+    layout = problem.layout
+    assert problem.constants is not None
+    own = {n: effective(problem.constants, n) for n in (layout.first, *layout.hidden, layout.readout, *layout.biases, layout.shift) if n}
+
+    def leaves(column: str) -> Parameters:
+        value = lambda name: jnp.asarray(getattr(own[name], column), float)  # noqa: E731
+        hidden = tuple(value(n) for n in layout.hidden)
+        biases, shift = tuple(value(n) for n in layout.biases), tuple(value(n) for n in [layout.shift] if n)
+        return Parameters(value(layout.first), hidden, hidden, biases, value(layout.readout), shift)
+
+    stds = leaves("init_std")
+    rates = Rates(leaves("learning_rate"), leaves("weight_decay"))
+    tolerance = settings.cut * problem.richness**2
+    return Scales(rates, (stds.first, stds.hidden, stds.readout), jnp.asarray(layout.branch, float), jnp.asarray(tolerance))
+
+
+def coordinates(train: np.ndarray, test: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Samples in an orthonormal basis, where that has fewer coordinates; the training samples' do not depend on the test samples."""
+    every = train if test is None else np.concatenate([train, test])
+    if train.shape[1] <= len(every):
+        return train.astype(float), None if test is None else test.astype(float)
+    axes = _orthonormal(train)
+    if test is not None:
+        axes = np.concatenate([axes, _orthonormal(test - test @ axes.T @ axes)])
+    return train @ axes.T, None if test is None else test @ axes.T
+
+
+def _orthonormal(rows: np.ndarray) -> np.ndarray:
+    _, sizes, axes = np.linalg.svd(rows, full_matrices=False)
+    return axes[sizes > 1e-12 * max(sizes[0], 1e-300)]
+
+
+def recorded(problem: Problem) -> tuple[int, ...]:
+    """Every step of a short full-batch run; else 0 and log-spaced ones, the last among them."""
+    if problem.full_batch and problem.test is None:
+        return tuple(range(problem.steps + 1))
+    spaced = np.unique(np.round(np.geomspace(1, problem.steps, RECORDS - 1)).astype(int))
+    return (0, *(int(s) for s in spaced))
+
+
+def _pieces(marks: Sequence[int], steps: int) -> Iterator[tuple[int, int]]:
+    """From mark to mark in pieces of at most `SEGMENT` steps; the last is empty."""
+    stops = sorted({*marks, *range(0, steps, SEGMENT), 0})
+    yield from zip(stops[:-1], stops[1:])
+    yield steps, steps
+
+
+def _size(population: Population) -> int:
+    return population.size if isinstance(population, Primitives) else population.points.shape[1]
+
+
+def _nodes(variables: int, each: int) -> Nodes:
+    points, weights = np.polynomial.hermite_e.hermegauss(each)
+    grid = np.stack([g.ravel() for g in np.meshgrid(*[points] * variables, indexing="ij")])
+    total = np.prod(np.stack([g.ravel() for g in np.meshgrid(*[weights / weights.sum()] * variables, indexing="ij")]), axis=0)
+    return Nodes(jnp.asarray(grid), jnp.asarray(total), jnp.zeros((), int))
+
+
+__all__ = ["DRAWS", "Progress", "Run", "Settings", "run"]
