@@ -23,6 +23,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .population import Fields, Population
 
 _ROUNDING = 1e-300  # keeps the root of an eigenvalue that is not used finite
+_RESOLVED = 1e-13  # part of the largest eigenvalue of a covariance below which there is only rounding
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["vectors", "noise", "response", "count", "scale"], meta_fields=[])
@@ -74,7 +75,7 @@ class Addition:
     scale: Float[Array, ""]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["forward", "backward", "full"], meta_fields=["responds"])
+@partial(jax.tree_util.register_dataclass, data_fields=["forward", "backward", "full"], meta_fields=["responds", "passes"])
 @dataclass(frozen=True)
 class Edge:
     """A matrix between two populations.
@@ -84,19 +85,21 @@ class Edge:
         backward: for W^T.
         full: whether a span had no room left for as many vectors as fields; everything since is wrong.
         responds: whether W is used again in the backward pass; without, the backward pass has a matrix of its own.
+        passes: how often fields are looked at; one pass resolves variances down to `_RESOLVED`, the next what it left.
     """
 
     forward: Span
     backward: Span
     full: Bool[Array, ""]
     responds: bool = True
+    passes: int = 1
 
     @classmethod
-    def empty(cls, rows: tuple[int, int], neurons: tuple[int, int], dtype: str, *, responds: bool) -> Edge:
+    def empty(cls, rows: tuple[int, int], neurons: tuple[int, int], dtype: str, *, responds: bool, passes: int) -> Edge:
         """Room for ``rows`` vectors forward and backward, between populations of ``neurons`` (source, target)."""
         (ahead, back), (source, target) = rows, neurons
         spans = Span.empty(ahead, back, source, target, dtype), Span.empty(back, ahead, target, source, dtype)
-        return cls(*spans, jnp.zeros((), bool), responds)
+        return cls(*spans, jnp.zeros((), bool), responds, passes)
 
     def grown(self, rows: tuple[int, int]) -> Edge:
         """With room for so many vectors forward and backward."""
@@ -150,7 +153,7 @@ class Edge:
         scale = jnp.maximum(own.scale, size.astype(own.scale.dtype))
         values, axes = jnp.linalg.eigh(source.inner(rest, rest).astype(own.scale.dtype))
         values, axes = values[::-1], axes[:, ::-1]
-        kept = values > tolerance * scale
+        kept = values > jnp.maximum(tolerance * scale, _RESOLVED * values[0])
 
         def grow() -> tuple[Array, ...]:
             turned = jnp.where(kept, axes / jnp.sqrt(jnp.maximum(values, _ROUNDING)), 0.0).T

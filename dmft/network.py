@@ -83,7 +83,30 @@ class Network:
         source, target = (self.populations[p] for p in self.wiring.populations(edge))
         return (target, source) if transposed else (source, target)
 
-    def known(self, edge: int, new: Addition, *, transposed: bool = False) -> Network:
+    def multiply(
+        self, edge: int, fields: Fields, parameters: Parameters, tolerance: Float[Array, ""], *, transposed: bool = False
+    ) -> tuple[Network, Fields, Float[Array, "sample basis"]]:
+        """Fields times a hidden matrix, or its transpose.
+
+        Returns:
+            The network that has looked at them, their images, and their coefficients in the basis.
+        """
+        network, update = self, parameters.hidden[edge]
+        for _ in range(self.edges[edge].passes):
+            now = network.edges[edge]
+            images, known, new = now.apply(
+                fields,
+                update if transposed else update.T,
+                parameters.parts[edge],
+                network.ends(edge, transposed=transposed),
+                tolerance,
+                transposed=transposed,
+            )
+            coefficients = in_basis(now.backward if transposed else now.forward, known, new)
+            network = network._known(edge, new, transposed=transposed)
+        return network, images, coefficients
+
+    def _known(self, edge: int, new: Addition, *, transposed: bool) -> Network:
         """With an addition to an edge, whose noise is used up."""
         target = self.wiring.populations(edge)[0 if transposed else 1]
         populations, edges = list(self.populations), list(self.edges)
@@ -123,11 +146,8 @@ def forward(
         features.append(phi)
         if layer == wiring.layers - 1:
             break
-        update, part = parameters.hidden[layer].T, parameters.parts[layer]
-        own = network.edges[layer].forward
-        images, known, new = network.edges[layer].apply(phi, update, part, network.ends(layer), tolerance)
-        coefficients.append(in_basis(own, known, new))
-        network = network.known(layer, new)
+        network, images, known = network.multiply(layer, phi, parameters, tolerance)
+        coefficients.append(known)
         h = h + branch * images if wiring.residual else images
     outputs = network.populations[wiring.last].inner(features[-1], parameters.readout).astype(jnp.result_type(float))
     outputs = outputs + parameters.shift[0] if wiring.shift else outputs
@@ -153,12 +173,9 @@ def backward(
     deltas = [slope(wiring.layers - 1) * (errors.astype(dtype) @ parameters.readout)]
     coefficients = []
     for layer in reversed(range(wiring.layers - 1)):
-        own, (update, part) = network.edges[layer].backward, (parameters.hidden[layer], parameters.parts[layer])
         sent = branch.astype(dtype) * deltas[0] if wiring.residual else deltas[0]
-        ends = network.ends(layer, transposed=True)
-        images, known, new = network.edges[layer].apply(sent, update, part, ends, tolerance, transposed=True)
-        coefficients.insert(0, in_basis(own, known, new))
-        network = network.known(layer, new, transposed=True)
+        network, images, known = network.multiply(layer, sent, parameters, tolerance, transposed=True)
+        coefficients.insert(0, known)
         delta = slope(layer) * images
         deltas.insert(0, deltas[0] + delta if wiring.residual else delta)
     return network, tuple(deltas), tuple(coefficients)

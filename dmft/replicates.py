@@ -71,7 +71,14 @@ class Run:
     looks: dict[int, Pass]
     state: State
     ranks: tuple[tuple[int, int], ...]
-    diverged_at: int | None
+    particles: int
+    diverged_at: int | None = None
+    exhausted: bool = False
+
+    def inner(self, fields: Float[np.ndarray, "replicate row neuron"]) -> Float[np.ndarray, "replicate row row"]:
+        """``<a_i a_j>`` in every replicate."""
+        one = jax.vmap(lambda population, a: population.inner(a, a))
+        return np.asarray(one(self.state.network.populations[0], jnp.asarray(fields)))
 
 
 def run(
@@ -105,23 +112,29 @@ class _March:
         schedule = np.ones(problem.steps) if problem.schedule is None else np.asarray(problem.schedule, float)
         self.data = Data(*(jnp.asarray(a) for a in (train, problem.values, index[: problem.steps], schedule[: problem.steps])))
         self.test = None if test is None else jnp.asarray(test)
+        self.exhausted = False
         self.state = self._start(keys)
 
     def _start(self, keys: Sequence[int]) -> State:
         networks = [self._empty(key) for key in keys]
         network = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
         orthogonal = self.settings.noise == "quasi" and self.data.inputs.shape[0] < self.settings.particles // 4
-        make = partial(start, data=self.data, scales=self.scales, orthogonal=orthogonal)
-        return jax.jit(jax.vmap(make))(network)
+        return start_all(network, self.data, self.scales, orthogonal=orthogonal)
 
     def _empty(self, key: int) -> Network:
         wiring = self.problem.layout.wiring
         drawn = self.data.inputs.shape[1] + self.data.targets.shape[1]
         populations = tuple(self._population(key, p, drawn) for p in range(wiring.last + 1))
-        room = self._room(0)
+        room = self._room
         size = [_size(p) for p in populations]
         edges = tuple(
-            Edge.empty((room, room), tuple(size[p] for p in wiring.populations(e)), self.settings.dtype, responds=self.settings.responds)
+            Edge.empty(
+                (room, room),
+                tuple(size[p] for p in wiring.populations(e)),  # type: ignore[arg-type]
+                self.settings.dtype,
+                responds=self.settings.responds,
+                passes=1 if self.settings.noise == "quasi" else 2,
+            )
             for e in range(wiring.layers - 1)
         )
         return Network(wiring, populations, edges)
@@ -140,10 +153,16 @@ class _March:
         """Fields applied at once."""
         return max(self.data.index.shape[1], len(self.data.inputs) if self.problem.full_batch else 0)
 
-    def _room(self, used: int) -> int:
-        """Rows of a basis: a power of two with room for another look, no more than there are particles."""
-        wanted = max(32, used + 4 * self._rows)
-        return min(1 << (wanted - 1).bit_length(), self.settings.particles + self._rows)
+    @property
+    def _room(self) -> int:
+        """Rows of a basis at first, a power of two."""
+        wanted = max(64, 4 * self._rows)
+        return min(1 << (wanted - 1).bit_length(), self._most)
+
+    @property
+    def _most(self) -> int:
+        """No basis has more vectors than there are particles; there must be room for those that are not needed."""
+        return self.settings.particles + self._rows
 
     def run(self, report: Callable[[float], None]) -> Run:
         problem = self.problem
@@ -161,7 +180,7 @@ class _March:
                 train.update({begin + i: outputs[:, i] for i in range(end - begin)})
             limit, diverged = self._check(outputs[:, : end - begin], begin, limit)
             report(end / problem.steps)
-            if diverged is not None:
+            if diverged is not None or self.exhausted:
                 break
         return self._collect(train, test, looks, diverged)
 
@@ -192,17 +211,30 @@ class _March:
             if not state.network.edges or not bool(jnp.stack([e.full for e in state.network.edges]).any()):
                 self.state = state
                 return np.asarray(outputs)
-            self.state = grown(self.state, [self._more(e) for e in self.state.network.edges])
+            rooms = [self._more(old, new) for old, new in zip(self.state.network.edges, state.network.edges, strict=True)]
+            if all(room == _room_of(old) for room, old in zip(rooms, self.state.network.edges, strict=True)):
+                self.exhausted = True
+                return np.asarray(outputs)
+            self.state = grown(self.state, rooms)
 
-    def _more(self, edge: Edge) -> tuple[int, int]:
-        return tuple(self._room(len(span.vectors[0])) for span in (edge.forward, edge.backward))  # type: ignore[return-value]
+    def _more(self, before: Edge, after: Edge) -> tuple[int, int]:
+        """Room for what was wanted in vain; the same if there cannot be more vectors than there are."""
+        ahead, back = _room_of(before)
+        need = [int(span.count.max()) + self._rows > room for span, room in ((after.forward, ahead), (after.backward, back))]
+        return tuple(min(2 * room, self._most) if more else room for room, more in zip((ahead, back), need, strict=True))  # type: ignore[return-value]
 
     def _collect(self, train: dict, test: dict, looks: dict, diverged: int | None) -> Run:
         steps = np.array(sorted(train))
         stack = lambda kept: np.stack([kept[s] for s in sorted(kept)], axis=1) if kept else None  # noqa: E731
         spans = [(e.forward.count, e.backward.count) for e in self.state.network.edges]
         ranks = tuple((int(a.max()), int(b.max())) for a, b in spans)
-        return Run(steps, stack(train), stack(test), looks, self.state, ranks, diverged)
+        return Run(steps, stack(train), stack(test), looks, self.state, ranks, self.settings.particles, diverged, self.exhausted)
+
+
+@partial(jax.jit, static_argnames="orthogonal")
+def start_all(network: Network, data: Data, scales: Scales, *, orthogonal: bool) -> State:
+    """`start` for all replicates."""
+    return jax.vmap(lambda n: start(n, data, scales, orthogonal=orthogonal))(network)
 
 
 @jax.jit
@@ -273,6 +305,10 @@ def _pieces(marks: Sequence[int], steps: int) -> Iterator[tuple[int, int]]:
     stops = sorted({*marks, *range(0, steps, SEGMENT), 0})
     yield from zip(stops[:-1], stops[1:])
     yield steps, steps
+
+
+def _room_of(edge: Edge) -> tuple[int, int]:
+    return edge.forward.vectors.shape[1], edge.backward.vectors.shape[1]
 
 
 def _size(population: Population) -> int:

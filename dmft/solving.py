@@ -1,0 +1,208 @@
+"""`solve`: from a problem to curves with the accuracy that is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from .losses import sample_losses
+from .problem import Problem
+from .replicates import Progress, Run, Settings, run
+from .solution import Curve, Fields, Result, Solution, SolveError
+
+REPLICATES = 8
+PILOT = 256  # particles of the first look, twice as many replicates
+MOST = 2**16  # particles
+DECAY = 0.85  # quasi-random errors were measured to fall as M^-0.8 to M^-1
+EXACT_CUT = 1e-24
+_MEMORY = 2**33  # bytes of all replicates' bases
+
+METHODS = ("auto", "particles", "exact", "quadrature")
+
+
+def solve(
+    problem: Problem,
+    *,
+    error: float = 1e-3,
+    key: int = 0,
+    method: str = "auto",
+    particles: int | None = None,
+    replicates: int = REPLICATES,
+    at: Sequence[int] = (),
+    settings: Settings = Settings(),
+    throw: bool = True,
+    progress: Progress | None = None,
+) -> Solution:
+    """The infinite-width limit of training.
+
+    Replicates of the causal particle solver are run with more and more particles until ``max_t |bias| + standard error`` of the
+    training loss is at most ``error``. The bias estimate is that of a 1/M law through the last two numbers of particles.
+
+    Args:
+        problem: what is learned.
+        error: of the training loss, absolute.
+        key: of all randomness; the same key gives the same numbers.
+        method: ``particles``; ``exact`` for linear networks, without sampling error; ``quadrature`` for one hidden layer and few samples;
+            ``auto`` is ``exact`` where all activations are the identity.
+        particles: use so many and stop, whatever the error.
+        replicates: independent solves, from which standard errors come.
+        at: steps at which kernels and fields are kept.
+        settings: of every replicate.
+        throw: raise `SolveError` if the solve did not succeed; else look at ``solution.result``.
+        progress: called with a label, the work done and the work in all.
+
+    Raises:
+        SolveError: if training diverges or the accuracy is out of reach.
+        ValueError: if the method does not fit the problem, or the samples do not fit into memory.
+    """
+    begun = time.process_time()
+    method = _method(problem, method)
+    said = progress or (lambda label, done, total: None)
+    if method != "particles":
+        chosen = replace(settings, noise="exact" if method == "exact" else "nodes", cut=EXACT_CUT)
+        if method == "exact":
+            chosen = replace(chosen, particles=_primitives(problem))
+        runs = [_run(problem, chosen, [key], at, said)]
+    else:
+        runs = _refine(problem, settings, error, key, particles, replicates, at, said)
+    solution = _solution(problem, runs, error, method, time.process_time() - begun)
+    if throw and solution.result is not Result.successful and particles is None:
+        raise SolveError(solution, _detail(solution, error))
+    if throw and solution.result in (Result.diverged, Result.basis_exhausted):
+        raise SolveError(solution, _detail(solution, error))
+    return solution
+
+
+def _method(problem: Problem, method: str) -> str:
+    if method not in METHODS:
+        raise ValueError(f"unknown method `{method}`; choose from {', '.join(METHODS)}")
+    linear = set(problem.layout.wiring.activations) == {"identity"}
+    if method == "auto":
+        return "exact" if linear else "particles"
+    if method == "exact" and not linear:
+        raise ValueError(f"the method `exact` is for linear networks; `{problem.architecture.name}` has other activations")
+    if method == "quadrature":
+        variables = min(problem.inputs.shape) + problem.layout.outputs
+        if problem.layout.wiring.layers != 1 or variables > 4:
+            raise ValueError(
+                f"the method `quadrature` is for one hidden layer and at most 4 Gaussian variables; "
+                f"here are {problem.layout.wiring.layers} layers and {variables} variables"
+            )
+    return method
+
+
+def _primitives(problem: Problem) -> int:
+    """Gaussian variables of a linear network: those of the inputs, and one per basis vector, which a batch can add every step."""
+    batch = len(problem.inputs) if problem.index is None else problem.index.shape[1]
+    wanted = sum(problem.inputs.shape) + 4 * batch + 3 * problem.steps + 64
+    return 1 << (wanted - 1).bit_length()
+
+
+def _refine(
+    problem: Problem,
+    settings: Settings,
+    error: float,
+    key: int,
+    particles: int | None,
+    replicates: int,
+    at: Sequence[int],
+    said: Progress,
+) -> list[Run]:
+    """Runs with growing numbers of particles, until the error is met or cannot be."""
+    batch = len(problem.inputs) if problem.index is None else problem.index.shape[1]
+    keys = lambda level, count: [key * 2**20 + level * 2**12 + i for i in range(count)]  # noqa: E731
+    if particles is not None:
+        return [_run(problem, replace(settings, particles=particles), keys(0, replicates), at, said)]
+    most = min(MOST, 1 << int(np.log2(_MEMORY / (replicates * 8 * 4 * max(1, problem.layout.wiring.layers - 1) * 4 * max(64, 8 * batch)))))
+    count = max(PILOT, 1 << (4 * batch - 1).bit_length())
+    if count > most:
+        raise ValueError(
+            f"{batch} samples per step need bases that do not fit into {_MEMORY >> 30} GiB; take fewer samples, or batches (`index`)"
+        )
+    runs = [_run(problem, replace(settings, particles=count), keys(0, 2 * replicates), (), said)]
+    while runs[-1].diverged_at is None and not runs[-1].exhausted:
+        curve = _loss(problem, runs)
+        missing = curve.bound / error if len(runs) > 1 else max(2.0, 1.5 * float(curve.error.max()) * 2**0.5 / error)
+        if missing <= 1 or count >= most:
+            break
+        count = min(most, count << max(1, int(np.ceil(np.log2(missing) / DECAY))))
+        runs.append(_run(problem, replace(settings, particles=count), keys(len(runs), replicates), at, said))
+    return runs
+
+
+def _run(problem: Problem, settings: Settings, keys: Sequence[int], at: Sequence[int], said: Progress) -> Run:
+    label = f"{len(keys)} replicates of {settings.particles} particles"
+    return run(problem, settings, keys, at=at, progress=lambda part: said(label, part, 1.0))
+
+
+def _loss(problem: Problem, runs: Sequence[Run]) -> Curve:
+    values = [np.asarray(sample_losses(r.train, problem.values[None, None], problem.loss)).mean(-1) for r in runs]
+    return _curve(values, [r.particles for r in runs])
+
+
+def _curve(values: Sequence[Float[np.ndarray, "replicate record ..."]], particles: Sequence[int]) -> Curve:
+    """Mean of the last run; its bias from the last two, if it goes as one over the number of particles."""
+    last = values[-1]
+    count = len(last)
+    mean = last.mean(0)
+    error = last.std(0, ddof=1) / count**0.5 if count > 1 else np.zeros_like(mean)
+    bias = np.zeros_like(mean)
+    if len(values) > 1:
+        bias = (mean - values[-2].mean(0)) / (1 - particles[-1] / particles[-2])
+    return Curve(mean, error, bias, count)
+
+
+def _solution(problem: Problem, runs: Sequence[Run], error: float, method: str, seconds: float) -> Solution:
+    last = runs[-1]
+    used = [r for r in runs if r.diverged_at is None] or [last]
+    particles = [r.particles for r in used]
+    loss = _loss(problem, used)
+    result = Result.successful
+    if last.diverged_at is not None:
+        result = Result.diverged
+    elif last.exhausted:
+        result = Result.basis_exhausted
+    elif method == "particles" and (len(used) < 2 or not loss.bound <= error):
+        result = Result.not_converged
+    kernels, fields = _kernels(last)
+    return Solution(
+        steps=last.steps,
+        loss=loss,
+        predictions=_curve([r.train for r in used], particles),
+        test=None if last.test is None else _curve([r.test for r in used if r.test is not None], particles),
+        kernels=kernels,
+        fields=fields,
+        ranks=last.ranks,
+        result=result,
+        stats={
+            "method": method,
+            "particles": last.particles,
+            "replicates": loss.replicates,
+            "CPU seconds": seconds,
+            "diverged at": last.diverged_at,
+        },
+    )
+
+
+def _kernels(last: Run) -> tuple[dict[tuple[int, int], np.ndarray], dict[tuple[int, int], Fields]]:
+    """Feature kernels, means over replicates; fields of the first replicate."""
+    kernels, fields = {}, {}
+    for step, passed in last.looks.items():
+        for layer, (before, features) in enumerate(zip(passed.before, passed.features, strict=True), start=1):
+            kernels[layer, step] = last.inner(features).mean(0)
+            fields[layer, step] = Fields(before[0], features[0])
+    return kernels, fields
+
+
+def _detail(solution: Solution, error: float) -> str:
+    if solution.result is Result.diverged:
+        return f"at step {solution.stats['diverged at']}; a smaller learning rate is stable"
+    if solution.result is Result.not_converged:
+        return f"{solution.loss.bound:.2g} instead of {error:.2g} with {solution.stats['particles']} particles; allow a larger `error`"
+    return f"{solution.stats['particles']} particles"
+
+
