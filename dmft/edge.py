@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .population import Fields, Population
+from .population import Fields, Leaf, Population
 
 _ROUNDING = 1e-300  # keeps the root of an eigenvalue that is not used finite
 _RESOLVED = 1e-13  # part of the largest eigenvalue of a covariance below which there is only rounding
@@ -32,18 +32,18 @@ class Span:
     """One direction of a matrix: a basis of the fields it was applied to, and their images at initialisation.
 
     Args:
-        vectors: the basis, orthonormal in the source population; rows from ``count`` on are zero.
-        noise: the fresh part of the images, fields of the target population.
-        response: the coefficients of the rest in the basis of the other direction.
+        vectors: the basis, orthonormal in the source population, (basis, source); rows from ``count`` on are zero.
+        noise: the fresh part of the images, fields of the target population, (basis, target).
+        response: the coefficients of the rest in the basis of the other direction, (basis, other).
         count: of basis vectors.
         scale: the largest mean square of the fields so far; what is left of a field is measured against it.
     """
 
-    vectors: Float[Array, "basis source"]
-    noise: Float[Array, "basis target"]
-    response: Float[Array, "basis other"]
-    count: Int[Array, ""]
-    scale: Float[Array, ""]
+    vectors: Leaf
+    noise: Leaf
+    response: Leaf
+    count: Leaf
+    scale: Leaf
 
     @classmethod
     def empty(cls, basis: int, other: int, source: int, target: int, dtype: str) -> Span:
@@ -64,15 +64,15 @@ class Span:
 class Addition:
     """What fields add to a span: as many vectors as fields, those that are not needed zero.
 
-    ``coefficients`` are those of the fields in these vectors.
+    The first three are as in `Span`; ``coefficients`` are those of the fields in these vectors, (row, row).
     """
 
-    vectors: Float[Array, "row source"]
-    noise: Float[Array, "row target"]
-    response: Float[Array, "row other"]
-    coefficients: Float[Array, "row row"]
-    count: Int[Array, ""]
-    scale: Float[Array, ""]
+    vectors: Leaf
+    noise: Leaf
+    response: Leaf
+    coefficients: Leaf
+    count: Leaf
+    scale: Leaf
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["forward", "backward", "full"], meta_fields=["responds", "passes"])
@@ -90,7 +90,7 @@ class Edge:
 
     forward: Span
     backward: Span
-    full: Bool[Array, ""]
+    full: Leaf
     responds: bool = True
     passes: int = 1
 

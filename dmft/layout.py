@@ -106,6 +106,9 @@ class _Walk:
         node = self.net.node(name)
         return node.op == "dense" and self.net.node(node.args[0]).op == "one"
 
+    def _rename(self, node: Node) -> None:
+        pass
+
     def _carry(self, node: Node) -> None:
         self.layers = prod(self.net.dims[d].size(self.sizes | {self.width: 1}, self.net.name) for d in [node.stack])
 

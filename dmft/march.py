@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .losses import errors
-from .network import Network, Parameters, Pass, Wiring, ascent, backward, forward
+from .network import Network, Parameters, Pass, ascent, backward, forward
 from .population import Fields
 from .rules import Rates, Rule, descend
 
@@ -161,14 +160,23 @@ def advance(
     return jax.lax.fori_loop(begin, end, body, (state, room))
 
 
-Advance = Callable[[State, Data, Scales, int, int], tuple[State, Array]]
-
-
-@partial(jax.jit, static_argnames=("wiring", "rule", "loss", "spread"))
+@partial(jax.jit, static_argnames=("rule", "loss", "spread", "parallel"))
 def advance_all(
-    state: State, data: Data, scales: Scales, begin: Array, end: Array, *, wiring: Wiring, rule: Rule, loss: str, spread: bool
-) -> tuple[State, Array]:
-    """`advance` for all replicates at once; ``spread``: each has scales of its own."""
-    del wiring  # part of the state's structure already; named to make recompilation explicit
-    own = 0 if spread else None
-    return jax.vmap(lambda s, c: advance(s, data, c, begin, end, rule, loss), in_axes=(0, own))(state, scales)
+    state: State, data: Data, scales: Scales, begin: Array, end: Array, *, rule: Rule, loss: str, spread: bool, parallel: bool
+) -> tuple[State, Float[Array, "replicate step batch out"]]:
+    """`advance` for all replicates.
+
+    Args:
+        spread: each has scales of its own.
+        parallel: all at once, as a GPU wants it; else one after the other, which takes a CPU a third of the time, since each stays
+            in its cache and a basis that needs no more vectors costs nothing.
+    """
+
+    def one(now: State, own: Scales) -> tuple[State, Array]:
+        return advance(now, data, own, begin, end, rule, loss)
+
+    if parallel:
+        return jax.vmap(one, in_axes=(0, 0 if spread else None))(state, scales)
+    if spread:
+        return jax.lax.map(lambda pair: one(*pair), (state, scales))
+    return jax.lax.map(lambda now: one(now, scales), state)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-DRAWS = 256  # fields from Sobol's sequence; those of a basis come in order of their variance, so that later ones matter little
+DRAWS = 128  # fields from Sobol's sequence at least; those of a basis come in order of their variance, so that later ones matter little
 _EDGE = 2.0**-54  # scrambled points are multiples of 2^-53 at best
 
 
@@ -19,12 +19,13 @@ def stream(key: int, name: str) -> np.random.Generator:
     return np.random.default_rng([key, zlib.crc32(name.encode())])
 
 
-def sobol(key: int, population: int, particles: int, dtype: str) -> Float[np.ndarray, "draw neuron"]:
-    """Standard normal fields from a scrambled Sobol sequence, each with mean square one."""
-    generator = qmc.Sobol(DRAWS, scramble=True, rng=stream(key, f"sobol/{population}"))
+def sobol(key: int, population: int, shape: tuple[int, int]) -> Float[np.ndarray, "draw neuron"]:
+    """Standard normal fields (at least so many) from a scrambled Sobol sequence, each with mean square one."""
+    draws, particles = max(DRAWS, shape[0]), shape[1]
+    generator = qmc.Sobol(draws, scramble=True, rng=stream(key, f"sobol/{population}"))
     normal = ndtri(np.clip(generator.random(particles), _EDGE, 1 - _EDGE)).T
     normal /= np.sqrt((normal**2).mean(1, keepdims=True))
-    return np.ascontiguousarray(normal.astype(dtype))
+    return np.ascontiguousarray(normal)
 
 
 def random_key(key: int, population: int) -> jax.Array:

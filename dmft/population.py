@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-Fields = Float[Array, "row neuron"]
+Fields = Float[Array, "_ _"]  # (row, neuron)
+Leaf = Any
+"""An array inside a tree; its shape stands in the docstring, since JAX rebuilds trees with batches and placeholders."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["points", "key", "used"], meta_fields=[])
@@ -24,11 +26,11 @@ class Particles:
         used: rows drawn so far.
     """
 
-    points: Float[Array, "draw neuron"]
-    key: Array
-    used: Int[Array, ""]
+    points: Leaf
+    key: Leaf
+    used: Leaf
 
-    def inner(self, a: Fields, b: Fields) -> Float[Array, "i j"]:
+    def inner(self, a: Float[Array, "i neuron"], b: Float[Array, "j neuron"]) -> Float[Array, "i j"]:
         """``<a_i b_j>``: the mean over neurons."""
         return a @ b.T / a.shape[-1]
 
@@ -41,7 +43,7 @@ class Particles:
         ready = jax.lax.dynamic_slice_in_dim(self.points, self.used, rows)
         return jnp.where(self.used + rows <= len(self.points), ready, random)
 
-    def skip(self, rows: int | Int[Array, ""]) -> Self:
+    def skip(self, rows: int | Int[Array, ""]) -> Particles:
         """After this many more rows are used."""
         return replace(self, used=self.used + rows)
 
@@ -57,11 +59,11 @@ class Primitives:
         dtype: of the coefficients.
     """
 
-    used: Int[Array, ""]
+    used: Leaf
     size: int
     dtype: str = "float64"
 
-    def inner(self, a: Fields, b: Fields) -> Float[Array, "i j"]:
+    def inner(self, a: Float[Array, "i neuron"], b: Float[Array, "j neuron"]) -> Float[Array, "i j"]:
         """The covariance of two linear combinations."""
         return a @ b.T
 
@@ -69,7 +71,7 @@ class Primitives:
         """New variables: unit vectors."""
         return (jnp.arange(self.size) == (self.used + jnp.arange(rows))[:, None]).astype(self.dtype)
 
-    def skip(self, rows: int | Int[Array, ""]) -> Self:
+    def skip(self, rows: int | Int[Array, ""]) -> Primitives:
         """After this many more variables are used."""
         return replace(self, used=self.used + rows)
 
@@ -85,11 +87,11 @@ class Nodes:
         used: variables in use.
     """
 
-    points: Float[Array, "variable neuron"]
-    weights: Float[Array, " neuron"]
-    used: Int[Array, ""]
+    points: Leaf
+    weights: Leaf
+    used: Leaf
 
-    def inner(self, a: Fields, b: Fields) -> Float[Array, "i j"]:
+    def inner(self, a: Float[Array, "i neuron"], b: Float[Array, "j neuron"]) -> Float[Array, "i j"]:
         """The expectation of a product."""
         return (a * self.weights) @ b.T
 
@@ -97,7 +99,7 @@ class Nodes:
         """The next variables."""
         return jax.lax.dynamic_slice_in_dim(self.points, self.used, rows)
 
-    def skip(self, rows: int | Int[Array, ""]) -> Self:
+    def skip(self, rows: int | Int[Array, ""]) -> Nodes:
         """After this many more variables are used."""
         return replace(self, used=self.used + rows)
 

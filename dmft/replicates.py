@@ -15,7 +15,7 @@ from .edge import Edge
 from .layout import effective
 from .march import SEGMENT, Data, Scales, State, advance_all, look, start
 from .network import Network, Parameters, Pass
-from .noise import DRAWS, random_key, sobol
+from .noise import random_key, sobol
 from .population import Nodes, Particles, Population, Primitives
 from .problem import Problem
 from .rules import Rates
@@ -101,6 +101,11 @@ def run(
     return _March(problem, settings, keys, tuple(at)).run(progress or (lambda part: None))
 
 
+def begin(problem: Problem, settings: Settings, keys: Sequence[int]) -> State:
+    """The replicates at initialisation."""
+    return _March(problem, settings, keys, ()).state
+
+
 class _March:
     """The sweep with its bookkeeping: rooms that grow, records, divergence."""
 
@@ -145,7 +150,9 @@ class _March:
             return _nodes(drawn, settings.nodes)
         if settings.noise == "exact":
             return Primitives(zero, settings.particles, settings.dtype)
-        draws = sobol(key, which, settings.particles, settings.dtype) if settings.noise == "quasi" else np.zeros((0, settings.particles))
+        draws = np.zeros((0, settings.particles))
+        if settings.noise == "quasi":
+            draws = sobol(key, which, (self._room * (len(self.problem.layout.hidden) if self.problem.layout.wiring.residual else 1), settings.particles))
         return Particles(jnp.asarray(draws.astype(settings.dtype)), random_key(key, which), zero)
 
     @property
@@ -206,7 +213,7 @@ class _March:
         while True:
             state, outputs = advance_all(
                 self.state, self.data, self.scales, jnp.array(begin), jnp.array(end),
-                wiring=problem.layout.wiring, rule=problem.rule, loss=problem.loss, spread=False,
+                rule=problem.rule, loss=problem.loss, spread=False, parallel=jax.default_backend() != "cpu",
             )  # fmt: skip
             if not state.network.edges or not bool(jnp.stack([e.full for e in state.network.edges]).any()):
                 self.state = state
@@ -321,5 +328,3 @@ def _nodes(variables: int, each: int) -> Nodes:
     total = np.prod(np.stack([g.ravel() for g in np.meshgrid(*[weights / weights.sum()] * variables, indexing="ij")]), axis=0)
     return Nodes(jnp.asarray(grid), jnp.asarray(total), jnp.zeros((), int))
 
-
-__all__ = ["DRAWS", "Progress", "Run", "Settings", "run"]

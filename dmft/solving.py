@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
+from .lazy import run_lazy
 from .losses import sample_losses
 from .problem import Problem
 from .replicates import Progress, Run, Settings, run
@@ -19,9 +21,10 @@ PILOT = 256  # particles of the first look, twice as many replicates
 MOST = 2**16  # particles
 DECAY = 0.85  # quasi-random errors were measured to fall as M^-0.8 to M^-1
 EXACT_CUT = 1e-24
+SINGLE = 1e-4  # fields in float32 change losses by less than 1e-5
 _MEMORY = 2**33  # bytes of all replicates' bases
 
-METHODS = ("auto", "particles", "exact", "quadrature")
+METHODS = ("auto", "particles", "exact", "quadrature", "lazy")
 
 
 def solve(
@@ -32,8 +35,9 @@ def solve(
     method: str = "auto",
     particles: int | None = None,
     replicates: int = REPLICATES,
+    most: int = MOST,
     at: Sequence[int] = (),
-    settings: Settings = Settings(),
+    settings: Settings | None = None,
     throw: bool = True,
     progress: Progress | None = None,
 ) -> Solution:
@@ -47,11 +51,12 @@ def solve(
         error: of the training loss, absolute.
         key: of all randomness; the same key gives the same numbers.
         method: ``particles``; ``exact`` for linear networks, without sampling error; ``quadrature`` for one hidden layer and few samples;
-            ``auto`` is ``exact`` where all activations are the identity.
+            ``lazy``, the network linearised at initialisation, for comparison; ``auto`` is ``exact`` where all activations are the identity.
         particles: use so many and stop, whatever the error.
         replicates: independent solves, from which standard errors come.
+        most: particles that are allowed.
         at: steps at which kernels and fields are kept.
-        settings: of every replicate.
+        settings: of every replicate; by default fields are in float32 for errors of 1e-4 or more, and in float64 for less.
         throw: raise `SolveError` if the solve did not succeed; else look at ``solution.result``.
         progress: called with a label, the work done and the work in all.
 
@@ -62,13 +67,15 @@ def solve(
     begun = time.process_time()
     method = _method(problem, method)
     said = progress or (lambda label, done, total: None)
-    if method != "particles":
+    settings = settings or Settings(dtype="float32" if error >= SINGLE and method == "particles" else "float64")
+    if method in ("exact", "quadrature"):
         chosen = replace(settings, noise="exact" if method == "exact" else "nodes", cut=EXACT_CUT)
         if method == "exact":
             chosen = replace(chosen, particles=_primitives(problem))
-        runs = [_run(problem, chosen, [key], at, said)]
+        runs = [_run(problem, chosen, [key], at=at, said=said)]
     else:
-        runs = _refine(problem, settings, error, key, particles, replicates, at, said)
+        one = partial(_run_lazy if method == "lazy" else _run, problem, at=at, said=said)
+        runs = _refine(problem, one, settings, error, _Size(key, particles, replicates, most))
     solution = _solution(problem, runs, error, method, time.process_time() - begun)
     if throw and solution.result is not Result.successful and particles is None:
         raise SolveError(solution, _detail(solution, error))
@@ -102,50 +109,63 @@ def _primitives(problem: Problem) -> int:
     return 1 << (wanted - 1).bit_length()
 
 
-def _refine(
-    problem: Problem,
-    settings: Settings,
-    error: float,
-    key: int,
-    particles: int | None,
-    replicates: int,
-    at: Sequence[int],
-    said: Progress,
-) -> list[Run]:
+@dataclass(frozen=True)
+class _Size:
+    """How many replicates of how many particles."""
+
+    key: int
+    particles: int | None
+    replicates: int
+    most: int
+
+    def keys(self, level: int, count: int) -> list[int]:
+        """Seeds of the replicates of one run."""
+        return [self.key * 2**20 + level * 2**12 + i for i in range(count)]
+
+
+def _refine(problem: Problem, one: Callable[[Settings, Sequence[int]], Run], settings: Settings, error: float, size: _Size) -> list[Run]:
     """Runs with growing numbers of particles, until the error is met or cannot be."""
+    if size.particles is not None:
+        return [one(replace(settings, particles=size.particles), size.keys(0, size.replicates))]
     batch = len(problem.inputs) if problem.index is None else problem.index.shape[1]
-    keys = lambda level, count: [key * 2**20 + level * 2**12 + i for i in range(count)]  # noqa: E731
-    if particles is not None:
-        return [_run(problem, replace(settings, particles=particles), keys(0, replicates), at, said)]
-    most = min(MOST, 1 << int(np.log2(_MEMORY / (replicates * 8 * 4 * max(1, problem.layout.wiring.layers - 1) * 4 * max(64, 8 * batch)))))
+    row = 8 * 4 * size.replicates * max(1, problem.layout.wiring.layers - 1) * 4 * max(64, 8 * batch)  # bytes of a particle
+    most = min(size.most, 1 << int(np.log2(_MEMORY / row)))
     count = max(PILOT, 1 << (4 * batch - 1).bit_length())
     if count > most:
         raise ValueError(
-            f"{batch} samples per step need bases that do not fit into {_MEMORY >> 30} GiB; take fewer samples, or batches (`index`)"
+            f"{batch} samples per step need {count} particles or more, whose bases do not fit into {_MEMORY >> 30} GiB or `most`; "
+            "take fewer samples, or batches (`index`)"
         )
-    runs = [_run(problem, replace(settings, particles=count), keys(0, 2 * replicates), (), said)]
+    runs = [one(replace(settings, particles=count), size.keys(0, 2 * size.replicates))]
     while runs[-1].diverged_at is None and not runs[-1].exhausted:
         curve = _loss(problem, runs)
         missing = curve.bound / error if len(runs) > 1 else max(2.0, 1.5 * float(curve.error.max()) * 2**0.5 / error)
         if missing <= 1 or count >= most:
             break
-        count = min(most, count << max(1, int(np.ceil(np.log2(missing) / DECAY))))
-        runs.append(_run(problem, replace(settings, particles=count), keys(len(runs), replicates), at, said))
+        count = min(most, count << max(2, int(np.ceil(np.log2(missing) / DECAY))))
+        runs.append(one(replace(settings, particles=count), size.keys(len(runs), size.replicates)))
     return runs
 
 
-def _run(problem: Problem, settings: Settings, keys: Sequence[int], at: Sequence[int], said: Progress) -> Run:
+def _run_lazy(problem: Problem, settings: Settings, keys: Sequence[int], *, at: Sequence[int], said: Progress) -> Run:
+    """Replicates of the tangent kernel, each trained on."""
+    said(f"{len(keys)} tangent kernels of {settings.particles} particles", 0.0, 1.0)
+    return run_lazy(problem, settings, keys)
+
+
+def _run(problem: Problem, settings: Settings, keys: Sequence[int], *, at: Sequence[int], said: Progress) -> Run:
     label = f"{len(keys)} replicates of {settings.particles} particles"
     return run(problem, settings, keys, at=at, progress=lambda part: said(label, part, 1.0))
 
 
 def _loss(problem: Problem, runs: Sequence[Run]) -> Curve:
-    values = [np.asarray(sample_losses(r.train, problem.values[None, None], problem.loss)).mean(-1) for r in runs]
+    outputs = [jnp.asarray(r.train) for r in runs]
+    values = [np.asarray(sample_losses(f, jnp.broadcast_to(problem.values, f.shape), problem.loss)).mean(-1) for f in outputs]
     return _curve(values, [r.particles for r in runs])
 
 
-def _curve(values: Sequence[Float[np.ndarray, "replicate record ..."]], particles: Sequence[int]) -> Curve:
-    """Mean of the last run; its bias from the last two, if it goes as one over the number of particles."""
+def _curve(values: Sequence[np.ndarray], particles: Sequence[int]) -> Curve:
+    """Mean of the last of runs (replicate, record, ...); its bias from the last two, if it goes as one over the particles."""
     last = values[-1]
     count = len(last)
     mean = last.mean(0)
@@ -166,7 +186,7 @@ def _solution(problem: Problem, runs: Sequence[Run], error: float, method: str, 
         result = Result.diverged
     elif last.exhausted:
         result = Result.basis_exhausted
-    elif method == "particles" and (len(used) < 2 or not loss.bound <= error):
+    elif method in ("particles", "lazy") and (len(used) < 2 or not loss.bound <= error):
         result = Result.not_converged
     kernels, fields = _kernels(last)
     return Solution(

@@ -42,6 +42,17 @@ def resmlp(
     return g.build(g.dense("readout", g.norm(x, kind=norm), "y"))
 
 
+def resnet(*, branch: Rational | None = "-1/2", inputs: int = 64, outputs: int = 10, activation: str = "relu", base: int = 64) -> Architecture:
+    """A residual perceptron of L one-matrix branches without a norm, ``h <- h + L^branch W phi(h)``, read out behind an activation."""
+    g = Graph("resnet", [Axis("n", base=base, meaning="width"), Axis("L", base=1, meaning="depth")])
+    g.dims(x=inputs, y=outputs, n="n", m="n", layer="L")
+    with g.stack("layer", g.dense("embed", g.input("x"), "n")) as stack:
+        h = g.dense("hidden", g.map(activation, stack.stream), "m", index="layer")
+        power = None if branch is None else Powers(L=branch)
+        x = stack.add(g.scale(g.rename(h, "m", "n"), power, kind="residual", name="branch"))
+    return g.build(g.dense("readout", g.map(activation, x), "y"))
+
+
 def _attention(g: Graph, i: int, x: str, *, kv_heads: int | None, bias: bool, rotary: bool, logits: Rational | None) -> str:
     """Causal multi-head attention; the multiplier of the logits stands on the queries, before the sum it normalises."""
     label = lambda w: f"blocks.{i}.attention.{w}"  # noqa: E731
