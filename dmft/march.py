@@ -139,16 +139,16 @@ def advance(
 
     def flow(now: State, step: Int[Array, ""]) -> tuple[State, Float[Array, "batch out"]]:
         time = data.factors[step] / rule.substeps
-        first = None
-        for _ in range(rule.substeps):
-            now, up, outputs = slope(now, step)
-            first = outputs if first is None else first
-            euler, _ = descend(now.parameters, now.velocity, up, scales.rates, time, rule)
-            then, again, _ = slope(now._replace(parameters=euler), step)
-            twice, _ = descend(euler, now.velocity, again, scales.rates, time, rule)
-            heun = jax.tree.map(lambda p, q: (p + q) / 2, now.parameters, twice)
-            now = now._replace(network=then.network, parameters=heun)
-        return now, first
+
+        def heun(_: Array, before: State) -> State:
+            here, up, _ = slope(before, step)
+            euler, _ = descend(here.parameters, here.velocity, up, scales.rates, time, rule)
+            there, again, _ = slope(here._replace(parameters=euler), step)
+            twice, _ = descend(euler, here.velocity, again, scales.rates, time, rule)
+            return there._replace(parameters=jax.tree.map(lambda p, q: (p + q) / 2, here.parameters, twice))
+
+        outputs = look(now, data.inputs[data.index[step]], scales).outputs
+        return jax.lax.fori_loop(0, rule.substeps, heun, now), outputs
 
     one = flow if rule.kind == "flow" else discrete
 

@@ -147,6 +147,37 @@ def compare(
     return tables.compare(first, second, optimizer=optimizer, form=form)
 
 
+@app.command(short_help="The infinite-width limit of training, with error bars.")
+def limit(
+    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="See: widelimit list problems; or path/to/file.py:factory.")],
+    compare_widths: Annotated[str, typer.Option(metavar="64,256,...", help="Train finite networks of these widths beside it.")] = "",
+    seeds: Annotated[int, typer.Option(metavar="N", help="Networks of every width.")] = 32,
+    error: Annotated[float, typer.Option(metavar="E", help="Accuracy of the training loss: bias and standard error together.")] = 1e-3,
+    key: Annotated[int, typer.Option(metavar="K", min=0, help="Of all randomness of the solve.")] = 0,
+    form: ShortFormat = "text",
+) -> int:
+    """Solve the dynamical mean-field theory of training: the network of infinite width, for the exact discrete algorithm.
+
+    \b
+    Examples:
+      widelimit limit tanh
+      widelimit limit relu --error 3e-3 --compare-widths 64,256
+      widelimit limit digits --error 0.01 --format json
+      widelimit limit mine.py:make                       a problem of your own
+
+    \b
+    A factory returns a widelimit.dmft.Problem:
+      def make():
+          net = mlp(hidden=2, inputs=3, outputs=1, activation="tanh")
+          return Problem(net, inputs, targets, steps=40)
+
+    Trained networks are kept in $WIDELIMIT_HOME, else ./.widelimit. Exit status 1 if training diverges or the accuracy is out of reach.
+    """
+    from .commands import limit as command
+
+    return command.limit(problem, widths=compare_widths, seeds=seeds, error=error, key=key, form=form)
+
+
 @app.command(short_help="Do the best hyperparameters transfer, and how fast?")
 def transfer(
     case: Annotated[str, typer.Argument(metavar="CASE", help="See: widelimit list cases.")],
@@ -223,7 +254,7 @@ def report(out: Out = Path("report")) -> int:
 def list_names(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[architectures|optimizers|parameterizations|desiderata|gauges|cases|papers]", help="One kind of name."),
+        typer.Argument(metavar="[architectures|optimizers|parameterizations|desiderata|gauges|problems|cases|papers]", help="One kind of name."),
     ] = None,
 ) -> int:
     """List the names that the other commands understand.

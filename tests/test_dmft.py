@@ -13,7 +13,7 @@ LINEAR = {"activation": "identity", "samples": 3}
 EXACT = Settings(256, noise="exact", cut=1e-24)
 
 
-def points(samples: int = 4, inputs: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def points(samples: int = 4, dimension: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Samples on a sphere with targets near +-1."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((samples, inputs))
@@ -22,11 +22,11 @@ def points(samples: int = 4, inputs: int = 10, seed: int = 0) -> tuple[np.ndarra
 
 
 def problem(
-    *, hidden: int = 2, activation: str = "tanh", rate: float = 0.3, richness: float = 1.0, steps: int = 10, samples: int = 4, inputs: int = 10,
+    *, hidden: int = 2, activation: str = "tanh", rate: float = 0.3, richness: float = 1.0, steps: int = 10, samples: int = 4, dimension: int = 10,
     outputs: int = 1, bias: bool = False, **more,
 ) -> Problem:  # fmt: skip
-    net = mlp(hidden=hidden, inputs=inputs, outputs=outputs, activation=activation, bias=bias, base=1)
-    x, y = points(samples, inputs)
+    net = mlp(hidden=hidden, inputs=dimension, outputs=outputs, activation=activation, bias=bias, base=1)
+    x, y = points(samples, dimension)
     gain = 2**0.5 if activation == "relu" else 1.0
     constants = Constants.rich(net, richness=richness, learning_rate=rate, gain=gain, base=BASE)
     return Problem(net, **{"inputs": x, "targets": y, "steps": steps, "constants": constants, **more})
@@ -60,7 +60,7 @@ def test_a_deep_linear_network_conserves_the_difference_of_its_layers_under_grad
 
 
 def test_one_hidden_layer_agrees_with_quadrature():
-    p = problem(hidden=1, samples=2, inputs=2, activation="tanh", steps=20)
+    p = problem(hidden=1, samples=2, dimension=2, activation="tanh", steps=20)
     exact = solve(p, method="quadrature", settings=Settings(nodes=64))
     sampled = solve(p, error=1e-4)
     low, high = sampled.loss.interval(0.999)
@@ -183,7 +183,7 @@ def test_cross_entropy_with_biases_batches_and_a_test_set():
     x, _ = points(15, 6)
     labels = np.arange(12) % 3
     p = problem(
-        samples=12, inputs=6, outputs=3, bias=True, loss="cross-entropy", targets=labels, index=index, steps=20, rate=0.5, test=x[12:]
+        samples=12, dimension=6, outputs=3, bias=True, loss="cross-entropy", targets=labels, index=index, steps=20, rate=0.5, test=x[12:]
     )  # fmt: skip
     found = solve(replace(p, inputs=x[:12]), error=1e-2)
     assert found.loss.value[0] == pytest.approx(np.log(3), abs=1e-6)

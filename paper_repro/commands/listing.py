@@ -56,6 +56,12 @@ def _parameterizations() -> Mapping[str, str]:
     return {name: _summary(rule) for name, rule in PARAMETERIZATIONS.items()}
 
 
+def _problems() -> Mapping[str, str]:
+    from ..limits.problems import PROBLEMS
+
+    return {problem.name: problem.title for problem in PROBLEMS.values()}
+
+
 def _cases() -> Mapping[str, str]:
     from ..cases.catalogue import CASES
 
@@ -78,6 +84,7 @@ KINDS: dict[str, Callable[[], Mapping[str, str]]] = {
     "parameterizations": _parameterizations,
     "desiderata": _desiderata,
     "gauges": _gauges,
+    "problems": _problems,
     "cases": _cases,
     "papers": _papers,
 }

@@ -1,0 +1,1 @@
+"""Infinite networks beside finite ones."""
