@@ -142,10 +142,14 @@ class _Walk:
         return Layout(wiring, size(own[first.weight].inn), size(own[readout.weight].out), *names, self.branch)
 
 
-def effective(constants: Constants, name: str) -> WeightConstants:
-    """The constants of a weight as if its multiplier were one, for gradient descent: std times m, rate times m^2."""
+def effective(constants: Constants, name: str, *, entrywise: bool = False) -> WeightConstants:
+    """The constants of a weight as if its multiplier m were one: std times m; rate times m^2, or times m for entrywise updates."""
     own = constants.weights[name]
     m = own.multiplier
+    faster = m if entrywise else m**2
     return WeightConstants(
-        learning_rate=constants.learning_rate * own.learning_rate * m**2, init_std=own.init_std * m, weight_decay=own.weight_decay / m**2
+        learning_rate=constants.learning_rate * own.learning_rate * faster,
+        init_std=own.init_std * m,
+        weight_decay=own.weight_decay / faster,
+        epsilon=own.epsilon / m,
     )

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .losses import errors
-from .network import Network, Parameters, Pass, ascent, backward, forward
+from .edge import Edge
+from .network import Network, Parameters, Pass, Wiring, ascent, backward, forward
 from .population import Fields
-from .rules import Rates, Rule, descend
+from .rules import Memory, Rates, Rule, descend
 
 SEGMENT = 16  # steps between looks at the room that is left, at divergence and at the user's patience
 
@@ -55,7 +56,7 @@ class State(NamedTuple):
 
     network: Network
     parameters: Parameters
-    velocity: Parameters
+    memory: Memory
 
     @property
     def full(self) -> Bool[Array, ""]:
@@ -63,13 +64,14 @@ class State(NamedTuple):
         return jnp.array([edge.full for edge in self.network.edges]).any() if self.network.edges else jnp.zeros((), bool)
 
 
-def start(network: Network, data: Data, scales: Scales, *, orthogonal: bool) -> State:
+def start(network: Network, data: Data, scales: Scales, *, orthogonal: bool, memories: int) -> State:
     """Draw input matrix and readout.
 
     Args:
         network: empty.
         data: samples.
         scales: standard deviations.
+        memories: values per parameter that the optimizer remembers.
         orthogonal: make the readout orthogonal to the features, as it is in the limit: predictions start at exactly zero.
     """
     wiring = network.wiring
@@ -87,7 +89,7 @@ def start(network: Network, data: Data, scales: Scales, *, orthogonal: bool) -> 
     neurons = [w0.shape[1]] * wiring.layers
     parameters = Parameters(
         (first * w0).astype(dtype),
-        tuple(jnp.zeros((len(edge.backward.vectors), len(edge.forward.vectors))) for edge in network.edges),
+        tuple(_unchanged(edge, wiring) for edge in network.edges),
         tuple(jnp.asarray(std, float) for std in hidden),
         tuple(jnp.zeros(size, dtype) for size in neurons) if wiring.biases else (),
         (readout * w1).astype(dtype),
@@ -97,7 +99,15 @@ def start(network: Network, data: Data, scales: Scales, *, orthogonal: bool) -> 
     if orthogonal:
         _, passed = forward(network, parameters, data.inputs, scales.branch, scales.tolerance)
         parameters = parameters._replace(readout=_orthogonal(parameters.readout, passed.features[-1], network))
-    return State(network, parameters, jax.tree.map(jnp.zeros_like, parameters))
+    return State(network, parameters, (jax.tree.map(jnp.zeros_like, parameters),) * memories)
+
+
+def _unchanged(edge: Edge, wiring: Wiring) -> Float[Array, "back ahead"]:
+    """No change of a hidden matrix."""
+    back, ahead = edge.backward.vectors, edge.forward.vectors
+    if wiring.dense:
+        return jnp.zeros((back.shape[1], ahead.shape[1]), back.dtype)
+    return jnp.zeros((len(back), len(ahead)))
 
 
 def _orthogonal(readout: Fields, features: Fields, network: Network) -> Fields:
@@ -129,22 +139,22 @@ def advance(
         network, passed = forward(now.network, now.parameters, inputs, scales.branch, scales.tolerance)
         wrong = errors(passed.outputs, targets, loss)
         network, deltas, back = backward(network, now.parameters, passed, wrong, scales.branch, scales.tolerance)
-        up = ascent(now.parameters, inputs, passed, deltas, back, wrong)
+        up = ascent(now.parameters, inputs, passed, deltas, back, wrong, now.network.wiring, scales.branch)
         return now._replace(network=network), up, passed.outputs
 
     def discrete(now: State, step: Int[Array, ""]) -> tuple[State, Float[Array, "batch out"]]:
         now, up, outputs = slope(now, step)
-        parameters, velocity = descend(now.parameters, now.velocity, up, scales.rates, data.factors[step], rule)
-        return now._replace(parameters=parameters, velocity=velocity), outputs
+        parameters, memory = descend(now.parameters, now.memory, up, scales.rates, data.factors[step], rule, step)
+        return now._replace(parameters=parameters, memory=memory), outputs
 
     def flow(now: State, step: Int[Array, ""]) -> tuple[State, Float[Array, "batch out"]]:
         time = data.factors[step] / rule.substeps
 
         def heun(_: Array, before: State) -> State:
             here, up, _ = slope(before, step)
-            euler, _ = descend(here.parameters, here.velocity, up, scales.rates, time, rule)
+            euler, _ = descend(here.parameters, (), up, scales.rates, time, rule, step)
             there, again, _ = slope(here._replace(parameters=euler), step)
-            twice, _ = descend(euler, here.velocity, again, scales.rates, time, rule)
+            twice, _ = descend(euler, (), again, scales.rates, time, rule, step)
             return there._replace(parameters=jax.tree.map(lambda p, q: (p + q) / 2, here.parameters, twice))
 
         outputs = look(now, data.inputs[data.index[step]], scales).outputs

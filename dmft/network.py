@@ -27,12 +27,14 @@ class Wiring:
         residual: hidden layers after the first are branches of a stream, ``h <- h + branch W phi(h)``; else ``h <- W phi(h)``.
         biases: hidden layers have biases.
         shift: the output has one.
+        dense: changes of hidden matrices are kept entry by entry, for updates without a finite rank.
     """
 
     activations: tuple[str, ...]
     residual: bool = False
     biases: bool = False
     shift: bool = False
+    dense: bool = False
 
     @property
     def layers(self) -> int:
@@ -54,7 +56,8 @@ class Parameters(NamedTuple):
 
     Args:
         first: the input matrix, by coordinates of the inputs, (coordinate, neuron).
-        hidden: D of every hidden matrix (see `edge`), (backward basis, forward basis).
+        hidden: D of every hidden matrix (see `edge`), (backward basis, forward basis); where changes are kept entry by entry, n times
+            the change of the matrix, (target neuron, source neuron).
         parts: q of every hidden matrix; zero in a change.
         biases: of every hidden layer, (neuron,); none without biases.
         readout: n times the output matrix, (output, neuron).
@@ -91,19 +94,18 @@ class Network:
         Returns:
             The network that has looked at them, their images, and their coefficients in the basis.
         """
-        network, update = self, parameters.hidden[edge]
+        network, ends = self, self.ends(edge, transposed=transposed)
+        change = parameters.hidden[edge] if transposed else parameters.hidden[edge].T
         for _ in range(self.edges[edge].passes):
             now = network.edges[edge]
-            images, known, new = now.apply(
-                fields,
-                update if transposed else update.T,
-                parameters.parts[edge],
-                network.ends(edge, transposed=transposed),
-                tolerance,
-                transposed=transposed,
-            )
-            coefficients = in_basis(now.backward if transposed else now.forward, known, new)
+            own, other = (now.backward, now.forward) if transposed else (now.forward, now.backward)
+            update = jnp.zeros((len(own.vectors), len(other.vectors))) if self.wiring.dense else change
+            images, known, new = now.apply(fields, update, parameters.parts[edge], ends, tolerance, transposed=transposed)
+            coefficients = in_basis(own, known, new)
             network = network._known(edge, new, transposed=transposed)
+            ends = network.ends(edge, transposed=transposed)
+        if self.wiring.dense:
+            images = images + ends[0].inner(fields, change.T)
         return network, images, coefficients
 
     def _known(self, edge: int, new: Addition, *, transposed: bool) -> Network:
@@ -188,13 +190,20 @@ def ascent(
     deltas: Sequence[Fields],
     coefficients: Sequence[Float[Array, "sample basis"]],
     errors: Float[Array, "sample out"],
+    wiring: Wiring,
+    branch: Float[Array, ""],
 ) -> Parameters:
     """``-n d loss / d W`` of every parameter (without n at the output), the mean over samples."""
     count, dtype = len(inputs), parameters.first.dtype
+    if wiring.dense:
+        share = branch.astype(dtype) if wiring.residual else 1.0
+        hidden = tuple(share * d.T @ phi / count for d, phi in zip(deltas[1:], passed.features, strict=False))
+    else:
+        hidden = tuple(back.T @ ahead / count for back, ahead in zip(coefficients, passed.coefficients, strict=True))
     inputs, errors = (array.astype(dtype) / count for array in (inputs, errors))
     return Parameters(
         inputs.T @ deltas[0],
-        tuple(back.T @ ahead / count for back, ahead in zip(coefficients, passed.coefficients, strict=True)),
+        hidden,
         tuple(jnp.zeros_like(part) for part in parameters.parts),
         tuple(delta.mean(0) for delta in deltas) if parameters.biases else (),
         errors.T @ passed.features[-1],

@@ -112,7 +112,7 @@ class _March:
     def __init__(self, problem: Problem, settings: Settings, keys: Sequence[int], at: tuple[int, ...]):
         self.problem, self.settings, self.at = problem, settings, at
         self.scales = scales_of(problem, settings)
-        train, test = coordinates(problem.inputs, problem.test)
+        train, test = coordinates(problem.inputs, problem.test, entrywise=problem.rule.entrywise)
         index = problem.index if problem.index is not None else np.tile(np.arange(len(train)), (problem.steps, 1))
         schedule = np.ones(problem.steps) if problem.schedule is None else np.asarray(problem.schedule, float)
         self.data = Data(*(jnp.asarray(a) for a in (train, problem.values, index[: problem.steps], schedule[: problem.steps])))
@@ -124,10 +124,10 @@ class _March:
         networks = [self._empty(key) for key in keys]
         network = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
         orthogonal = self.settings.noise == "quasi" and self.data.inputs.shape[0] < self.settings.particles // 4
-        return start_all(network, self.data, self.scales, orthogonal=orthogonal)
+        return start_all(network, self.data, self.scales, orthogonal=orthogonal, memories=self.problem.rule.memories)
 
     def _empty(self, key: int) -> Network:
-        wiring = self.problem.layout.wiring
+        wiring = replace(self.problem.layout.wiring, dense=self.problem.rule.entrywise)
         drawn = self.data.inputs.shape[1] + self.data.targets.shape[1]
         populations = tuple(self._population(key, p, drawn) for p in range(wiring.last + 1))
         room = self._room
@@ -238,10 +238,10 @@ class _March:
         return Run(steps, stack(train), stack(test), looks, self.state, ranks, self.settings.particles, diverged, self.exhausted)
 
 
-@partial(jax.jit, static_argnames="orthogonal")
-def start_all(network: Network, data: Data, scales: Scales, *, orthogonal: bool) -> State:
+@partial(jax.jit, static_argnames=("orthogonal", "memories"))
+def start_all(network: Network, data: Data, scales: Scales, *, orthogonal: bool, memories: int) -> State:
     """`start` for all replicates."""
-    return jax.vmap(lambda n: start(n, data, scales, orthogonal=orthogonal))(network)
+    return jax.vmap(lambda n: start(n, data, scales, orthogonal=orthogonal, memories=memories))(network)
 
 
 @jax.jit
@@ -256,20 +256,22 @@ def grown(state: State, rooms: Sequence[tuple[int, int]]) -> State:
     edges = tuple(one(edge, room) for edge, room in zip(state.network.edges, rooms, strict=True))
 
     def pad(parameters: Parameters) -> Parameters:
+        if state.network.wiring.dense:
+            return parameters
         hidden = tuple(
             jnp.pad(d, ((0, 0), (0, back - d.shape[1]), (0, ahead - d.shape[2])))
             for d, (ahead, back) in zip(parameters.hidden, rooms, strict=True)
         )
         return parameters._replace(hidden=hidden)
 
-    return State(replace(state.network, edges=edges), pad(state.parameters), pad(state.velocity))
+    return State(replace(state.network, edges=edges), pad(state.parameters), tuple(pad(kept) for kept in state.memory))
 
 
 def scales_of(problem: Problem, settings: Settings) -> Scales:
     """The numbers of a problem, at width 1."""
     layout = problem.layout
     assert problem.constants is not None
-    own = {n: effective(problem.constants, n) for n in (layout.first, *layout.hidden, layout.readout, *layout.biases, layout.shift) if n}
+    own = {n: effective(problem.constants, n, entrywise=problem.rule.entrywise) for n in (layout.first, *layout.hidden, layout.readout, *layout.biases, layout.shift) if n}
 
     def leaves(column: str) -> Parameters:
         value = lambda name: jnp.asarray(getattr(own[name], column), float)  # noqa: E731
@@ -278,15 +280,18 @@ def scales_of(problem: Problem, settings: Settings) -> Scales:
         return Parameters(value(layout.first), hidden, hidden, biases, value(layout.readout), shift)
 
     stds = leaves("init_std")
-    rates = Rates(leaves("learning_rate"), leaves("weight_decay"))
+    rates = Rates(leaves("learning_rate"), leaves("weight_decay"), leaves("epsilon"))
     tolerance = settings.cut * problem.richness**2
     return Scales(rates, (stds.first, stds.hidden, stds.readout), jnp.asarray(layout.branch, float), jnp.asarray(tolerance))
 
 
-def coordinates(train: np.ndarray, test: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Samples in an orthonormal basis, where that has fewer coordinates; the training samples' do not depend on the test samples."""
+def coordinates(train: np.ndarray, test: np.ndarray | None, *, entrywise: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    """Samples in an orthonormal basis, where that has fewer coordinates; the training samples' do not depend on the test samples.
+
+    Entrywise updates depend on the basis: they keep the samples' own.
+    """
     every = train if test is None else np.concatenate([train, test])
-    if train.shape[1] <= len(every):
+    if entrywise or train.shape[1] <= len(every):
         return train.astype(float), None if test is None else test.astype(float)
     axes = _orthonormal(train)
     if test is not None:

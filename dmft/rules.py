@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from .network import Parameters
 
-KINDS = ("sgd", "flow")
+KINDS = ("sgd", "flow", "adam", "sign")
+_TINY = 1e-300  # an entry without a gradient stays
+
+Memory = tuple[Parameters, ...]
+"""What an optimizer remembers: nothing, the velocity, or Adam's two averages."""
 
 
 @dataclass(frozen=True)
@@ -18,55 +23,87 @@ class Rule:
     """How gradients become updates; the rates themselves are `widelimit.theory.constants.Constants`.
 
     Args:
-        kind: ``sgd``, the discrete algorithm; ``flow``, where every step is the same time of gradient flow, by Heun's method.
-        momentum: ``v <- momentum v + g``, ``w <- w - lr lambda w - lr v``.
+        kind: ``sgd``, the discrete algorithm; ``flow``, where every step is the same time of gradient flow, by Heun's method; ``adam``,
+            ``w <- w - lr lambda w - lr m^ / (sqrt(v^) + eps)``; ``sign``, Adam without averages and epsilon.
+        momentum: of ``sgd``: ``v <- momentum v + g``, ``w <- w - lr lambda w - lr v``.
         nesterov: ``g + momentum v`` in place of the last ``v``.
+        betas: of Adam.
         substeps: of Heun's method in one step.
     """
 
     kind: str = "sgd"
     momentum: float = 0.0
     nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
     substeps: int = 4
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown rule `{self.kind}`; choose from {', '.join(KINDS)}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"`momentum` is {self.momentum}; it must be at least 0 and less than 1")
-        if self.kind == "flow" and self.momentum:
-            raise ValueError(f"`momentum` is {self.momentum}, but gradient flow has none: it would only rescale time")
+        if not 0 <= self.momentum < 1 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"`momentum` is {self.momentum} and `betas` are {self.betas}; each must be at least 0 and less than 1")
+        if self.kind != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"`momentum` is {self.momentum}, but the rule `{self.kind}` has none")
         if self.substeps < 1:
             raise ValueError(f"`substeps` is {self.substeps}; a step takes at least one")
 
+    @property
+    def entrywise(self) -> bool:
+        """Whether updates are nonlinear in the entries of the gradient, so that they have no finite rank."""
+        return self.kind in ("adam", "sign")
+
+    @property
+    def memories(self) -> int:
+        """How many values per parameter are remembered."""
+        return 2 if self.kind == "adam" else int(self.momentum > 0)
+
 
 class Rates(NamedTuple):
-    """Learning rate and weight decay of every parameter, at width 1.
+    """Learning rate, weight decay and epsilon of every parameter, at width 1.
 
     Args:
         learning: one number for every leaf of `Parameters`.
         decay: lambda in ``w <- w - lr lambda w``.
+        epsilon: of Adam.
     """
 
     learning: Parameters
     decay: Parameters
+    epsilon: Parameters
 
 
 def descend(
-    parameters: Parameters, velocity: Parameters, ascent: Parameters, rates: Rates, factor: Float[Array, ""], rule: Rule
-) -> tuple[Parameters, Parameters]:
-    """One update; ``factor`` is the value of the schedule.
-
-    Returns:
-        Parameters and velocity (without momentum, as it was).
-    """
-    ahead = ascent
-    if rule.momentum:
-        velocity = jax.tree.map(lambda v, a: rule.momentum * v + a, velocity, ascent)
-        ahead = jax.tree.map(lambda v, a: a + rule.momentum * v, velocity, ascent) if rule.nesterov else velocity
+    parameters: Parameters, memory: Memory, ascent: Parameters, rates: Rates, factor: Float[Array, ""], rule: Rule, step: Int[Array, ""]
+) -> tuple[Parameters, Memory]:
+    """One update; ``factor`` is the value of the schedule, ``step`` counts from 0."""
+    if rule.kind == "adam":
+        memory = _average(memory, ascent, rule)
+    elif rule.momentum:
+        memory = (jax.tree.map(lambda v, a: rule.momentum * v + a, memory[0], ascent),)
+    towards = _direction(memory, ascent, rates, rule, step)
 
     def move(p: Array, a: Array, rate: Array, decay: Array) -> Array:
-        step = rate * factor
-        return (p * (1 - step * decay) + step * a).astype(p.dtype)
+        length = rate * factor
+        return (p * (1 - length * decay) + length * a).astype(p.dtype)
 
-    return jax.tree.map(move, parameters, ahead, rates.learning, rates.decay), velocity
+    return jax.tree.map(move, parameters, towards, rates.learning, rates.decay), memory
+
+
+def _average(memory: Memory, ascent: Parameters, rule: Rule) -> Memory:
+    first, second = rule.betas
+    mean = jax.tree.map(lambda m, a: first * m + (1 - first) * a, memory[0], ascent)
+    square = jax.tree.map(lambda v, a: second * v + (1 - second) * a**2, memory[1], ascent)
+    return mean, square
+
+
+def _direction(memory: Memory, ascent: Parameters, rates: Rates, rule: Rule, step: Int[Array, ""]) -> Parameters:
+    if rule.kind == "sign":
+        return jax.tree.map(jnp.sign, ascent)
+    if rule.kind == "adam":
+        first, second = (1 - jnp.asarray(beta) ** (step + 1) for beta in rule.betas)
+        return jax.tree.map(
+            lambda m, v, eps: (m / first / (jnp.sqrt(v / second) + eps + _TINY)).astype(m.dtype), *memory, rates.epsilon
+        )
+    if rule.nesterov and rule.momentum:
+        return jax.tree.map(lambda v, a: a + rule.momentum * v, memory[0], ascent)
+    return memory[0] if rule.momentum else ascent

@@ -48,13 +48,13 @@ def plan(problem: Problem, seeds: Mapping[int, int], *, case: str) -> Plan:
     Raises:
         ValueError: for gradient flow and Nesterov's momentum, which the trainer does not have.
     """
-    if problem.rule.kind != "sgd" or problem.rule.nesterov or problem.schedule is not None:
-        raise ValueError("finite networks are trained by gradient descent or momentum at a constant rate; compare no other rule")
+    if problem.rule.kind == "flow" or problem.rule.nesterov or problem.schedule is not None:
+        raise ValueError("finite networks are trained step by step at a constant rate, without Nesterov's momentum; compare no other rule")
     count = len(problem.inputs)
     # the loss over all samples is recorded as that of a second copy, kept for validation
     twice = np.concatenate([problem.inputs, problem.inputs]), np.concatenate([_targets(problem)] * 2)
     task = Task(case, *twice, problem.loss, count)
-    table = parameterization("mean-field", problem.architecture, "sgd")
+    table = parameterization("mup" if problem.rule.entrywise else "mean-field", problem.architecture, problem.rule.kind)
     # what a step takes from a weight is the same at every width, as in the limit
     table = replace(table, rows=tuple(replace(row, weight_decay=row.learning_rate**-1) for row in table.rows))
     index = np.tile(np.arange(count), (problem.steps + 1, 1)) if problem.index is None else problem.index[: problem.steps]
@@ -63,7 +63,7 @@ def plan(problem: Problem, seeds: Mapping[int, int], *, case: str) -> Plan:
     ensembles = [
         Ensemble(
             problem.architecture, table, task, {**problem.sizes, "n": width}, (_rate(problem),), tuple(range(many)), problem.steps,
-            index.shape[1], constants=problem.constants, base=dict.fromkeys(problem.architecture.base, 1), momentum=problem.rule.momentum,
+            index.shape[1], constants=problem.constants, base=dict.fromkeys(problem.architecture.base, 1), momentum=problem.rule.momentum, betas=problem.rule.betas,
             index=index, records=60, case=case,
         )
         for width, many in seeds.items()

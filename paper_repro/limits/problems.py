@@ -95,6 +95,8 @@ _ALL = (
     Named("decay", "tanh with weight decay 0.3", lambda: decayed(perceptron(rate=0.3, steps=20), 0.3)),
     Named("minibatch", "tanh with batches of two", lambda: perceptron(rate=0.3, steps=20, index=batches(4, 2, 20))),
     Named("logistic", "tanh with the logistic loss", lambda: _logistic()),
+    Named("adam", "tanh with Adam", lambda: _entrywise("adam", 0.1)),
+    Named("sign", "tanh with signs of gradients", lambda: _entrywise("sign", 0.05)),
     Named("resnet", "four residual tanh branches, each times 1/sqrt(4)", stream),
     Named("digits", "48 digits in ten classes, cross-entropy, batches of 16", pixels),
 )
@@ -105,6 +107,11 @@ def _logistic() -> Problem:
     x, y = sphere()
     net = mlp(hidden=2, inputs=10, outputs=1, activation="tanh", base=1)
     return Problem(net, x, (y > 0).astype(float), 20, rich(net, learning_rate=2.0), loss="logistic")
+
+
+def _entrywise(kind: str, rate: float) -> Problem:
+    net = mlp(hidden=2, inputs=10, outputs=1, activation="tanh", base=1)
+    return Problem(net, *sphere(), 20, Constants.default(net, base={"n": 1}, learning_rate=rate), rule=Rule(kind))
 
 
 def find_problem(name: str) -> Named:
