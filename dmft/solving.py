@@ -129,8 +129,10 @@ def _refine(problem: Problem, one: Callable[[Settings, Sequence[int]], Run], set
         return [one(replace(settings, particles=size.particles), size.keys(0, size.replicates))]
     batch = len(problem.inputs) if problem.index is None else problem.index.shape[1]
     row = 8 * 4 * size.replicates * max(1, problem.layout.wiring.layers - 1) * 4 * max(64, 8 * batch)  # bytes of a particle
-    row += 12 * size.replicates * size.most if problem.rule.entrywise else 0  # three dense matrices; particles squared, at worst
-    most = min(size.most, 1 << int(np.log2(_MEMORY / row)))
+    pair = 8 * 3 * size.replicates * max(1, problem.layout.wiring.layers - 1) if problem.rule.entrywise else 0  # bytes of a pair of particles
+    most = size.most
+    while most > 1 and most * row + most**2 * pair > _MEMORY:
+        most //= 2
     count = max(PILOT, 1 << (4 * batch - 1).bit_length())
     if count > most:
         raise ValueError(
