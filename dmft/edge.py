@@ -18,7 +18,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from .population import Fields, Leaf, Population
 
@@ -129,7 +129,7 @@ class Edge:
             The images, the coefficients of the fields in the basis there was, and what they add to it (see `store`).
         """
         own, other = (self.backward, self.forward) if transposed else (self.forward, self.backward)
-        source, target = populations
+        source = populations[0]
         coefficients = source.inner(fields, own.vectors)
         new = self._look(own, other, fields, fields - coefficients @ own.vectors, populations, tolerance)
         noise = coefficients @ own.noise + new.coefficients @ new.noise
@@ -173,7 +173,8 @@ class Edge:
             shapes = jax.eval_shape(grow)
             return tuple(jnp.zeros(s.shape, s.dtype) for s in shapes)
 
-        return Addition(*jax.lax.cond(kept.any(), grow, stay), kept.sum(), scale)
+        vectors, noise, response, coefficients = jax.lax.cond(kept.any(), grow, stay)
+        return Addition(vectors, noise, response, coefficients, kept.sum(), scale)
 
     def store(self, new: Addition, *, transposed: bool = False) -> Edge:
         """With these vectors in the basis."""

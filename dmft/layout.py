@@ -50,7 +50,9 @@ def read(architecture: Architecture, sizes: Mapping[str, int], constants: Consta
     """
     infinite = [axis.name for axis in architecture.axes if axis.name not in sizes]
     if len(infinite) != 1:
-        raise ValueError(f"`{architecture.name}` has the axes {', '.join(a.name for a in architecture.axes)}: give `sizes` of all but the width")
+        raise ValueError(
+            f"`{architecture.name}` has the axes {', '.join(a.name for a in architecture.axes)}: give `sizes` of all but the width"
+        )
     for axis in sizes:
         architecture.sizes({axis: sizes[axis]})
     walk = _Walk(architecture, infinite[0], sizes, constants)
@@ -74,7 +76,7 @@ class _Walk:
 
     def _refuse(self, node: Node) -> None:
         raise ValueError(
-            f"`{self.net.name}` has the operation `{node.op}` (`{node.name}`); the solver knows multilayer perceptrons, with biases or not, "
+            f"`{self.net.name}` has the operation `{node.op}` (`{node.name}`); the solver knows multilayer perceptrons "
             "and residual networks whose branch is one matrix"
         )
 
@@ -110,7 +112,7 @@ class _Walk:
         pass
 
     def _carry(self, node: Node) -> None:
-        self.layers = prod(self.net.dims[d].size(self.sizes | {self.width: 1}, self.net.name) for d in [node.stack])
+        self.layers = prod(self.net.dims[d].size({**self.sizes, self.width: 1}, self.net.name) for d in [node.stack])
 
     def _scale(self, node: Node) -> None:
         power = node.power

@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .coordinates import coordinates
 from .losses import errors
 from .march import Scales, State
 from .network import backward, forward
 from .problem import Problem
-from .replicates import Run, Settings, begin, coordinates, recorded, scales_of
+from .replicates import Run, Settings, begin, recorded
+from .scales import scales_of
 
 Kernel = Float[Array, "sample out sample out"]
 
@@ -85,7 +87,7 @@ def run_lazy(problem: Problem, settings: Settings, keys: Sequence[int]) -> Run:
     Raises:
         ValueError: for weight decay, which pulls a linearised network towards zero weights, where it is not linear.
     """
-    scales = scales_of(problem, settings)
+    scales = scales_of(problem, settings.cut)
     if any(float(rate) for rate in jax.tree.leaves(scales.rates.decay)) or problem.rule.kind != "sgd":
         raise ValueError("the method `lazy` is for gradient descent without weight decay; set the constants' `weight_decay` to 0")
     train, test = coordinates(problem.inputs, problem.test)

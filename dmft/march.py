@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .losses import errors
 from .edge import Edge
+from .losses import errors
 from .network import Network, Parameters, Pass, Wiring, ascent, backward, forward
 from .population import Fields
 from .rules import Memory, Rates, Rule, descend
@@ -151,10 +151,10 @@ def advance(
         time = data.factors[step] / rule.substeps
 
         def heun(_: Array, before: State) -> State:
-            here, up, _ = slope(before, step)
-            euler, _ = descend(here.parameters, (), up, scales.rates, time, rule, step)
-            there, again, _ = slope(here._replace(parameters=euler), step)
-            twice, _ = descend(euler, (), again, scales.rates, time, rule, step)
+            here, up = slope(before, step)[:2]
+            euler = descend(here.parameters, (), up, scales.rates, time, rule, step)[0]
+            there, again = slope(here._replace(parameters=euler), step)[:2]
+            twice = descend(euler, (), again, scales.rates, time, rule, step)[0]
             return there._replace(parameters=jax.tree.map(lambda p, q: (p + q) / 2, here.parameters, twice))
 
         outputs = look(now, data.inputs[data.index[step]], scales).outputs

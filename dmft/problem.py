@@ -71,7 +71,9 @@ class Problem:
 
     def _check_inputs(self) -> None:
         if self.inputs.shape[1] != self.layout.inputs:
-            raise ValueError(f"samples of {self.inputs.shape[1]} numbers do not fit `{self.architecture.name}`, which reads {self.layout.inputs}")
+            raise ValueError(
+                f"samples of {self.inputs.shape[1]} numbers do not fit `{self.architecture.name}`, which reads {self.layout.inputs}"
+            )
         for name, values in (("inputs", self.inputs), ("test", self.test)):
             if values is not None and not np.isfinite(values).all():
                 raise ValueError(f"sample {int(np.argmax(~np.isfinite(values).all(1)))} of `{name}` has a value that is not finite")
@@ -86,7 +88,9 @@ class Problem:
         samples, outputs = len(self.inputs), self.layout.outputs
         shapes = {"cross-entropy": [(samples,)]}.get(self.loss, [(samples, outputs)] + [(samples,)] * (outputs == 1))
         if self.targets.shape not in shapes:
-            raise ValueError(f"`targets` of the shape {self.targets.shape} do not fit {samples} samples and {outputs} outputs ({self.loss})")
+            raise ValueError(
+                f"`targets` of the shape {self.targets.shape} do not fit {samples} samples and {outputs} outputs ({self.loss})"
+            )
         if self.loss == "cross-entropy":
             if self.targets.dtype.kind not in "iu" or not 0 <= self.targets.min() <= self.targets.max() < outputs:
                 raise ValueError(f"`targets` of the cross-entropy must be integers from 0 to {outputs - 1}")

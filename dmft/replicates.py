@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .coordinates import coordinates
 from .edge import Edge
-from .layout import effective
 from .march import SEGMENT, Data, Scales, State, advance_all, look, start
 from .network import Network, Parameters, Pass
 from .noise import random_key, sobol
 from .population import Nodes, Particles, Population, Primitives
 from .problem import Problem
-from .rules import Rates
+from .scales import scales_of
 
 Progress = Callable[[str, float, float], None]
 """Called with a label, the work done and the work in all."""
@@ -75,10 +77,10 @@ class Run:
     diverged_at: int | None = None
     exhausted: bool = False
 
-    def inner(self, fields: Float[np.ndarray, "replicate row neuron"]) -> Float[np.ndarray, "replicate row row"]:
-        """``<a_i a_j>`` in every replicate."""
-        one = jax.vmap(lambda population, a: population.inner(a, a))
-        return np.asarray(one(self.state.network.populations[0], jnp.asarray(fields)))
+    def inner(self, a: Array | np.ndarray, b: Array | np.ndarray) -> Float[np.ndarray, "replicate row1 row2"]:
+        """``<a_i b_j>`` in every replicate, of fields (replicate, row, neuron)."""
+        one = jax.vmap(lambda population, x, y: population.inner(x, y))
+        return np.asarray(one(self.state.network.populations[0], jnp.asarray(a), jnp.asarray(b)))
 
 
 def run(
@@ -106,12 +108,20 @@ def begin(problem: Problem, settings: Settings, keys: Sequence[int]) -> State:
     return _March(problem, settings, keys, ()).state
 
 
+class _Kept(NamedTuple):
+    """Predictions and fields by step."""
+
+    train: dict[int, np.ndarray]
+    test: dict[int, np.ndarray]
+    looks: dict[int, Pass]
+
+
 class _March:
     """The sweep with its bookkeeping: rooms that grow, records, divergence."""
 
     def __init__(self, problem: Problem, settings: Settings, keys: Sequence[int], at: tuple[int, ...]):
         self.problem, self.settings, self.at = problem, settings, at
-        self.scales = scales_of(problem, settings)
+        self.scales = scales_of(problem, settings.cut)
         train, test = coordinates(problem.inputs, problem.test, entrywise=problem.rule.entrywise)
         index = problem.index if problem.index is not None else np.tile(np.arange(len(train)), (problem.steps, 1))
         schedule = np.ones(problem.steps) if problem.schedule is None else np.asarray(problem.schedule, float)
@@ -152,7 +162,11 @@ class _March:
             return Primitives(zero, settings.particles, settings.dtype)
         draws = np.zeros((0, settings.particles))
         if settings.noise == "quasi":
-            draws = sobol(key, which, (self._room * (len(self.problem.layout.hidden) if self.problem.layout.wiring.residual else 1), settings.particles))
+            draws = sobol(
+                key,
+                which,
+                (self._room * (len(self.problem.layout.hidden) if self.problem.layout.wiring.residual else 1), settings.particles),
+            )
         return Particles(jnp.asarray(draws.astype(settings.dtype)), random_key(key, which), zero)
 
     @property
@@ -172,49 +186,56 @@ class _March:
         return self.settings.particles + self._rows
 
     def run(self, report: Callable[[float], None]) -> Run:
-        problem = self.problem
+        """March from mark to mark, until training diverges or a basis has no room."""
+        problem, kept = self.problem, _Kept({}, {}, {})
         records = recorded(problem)
+        diverged = None
         marks = sorted({*records, *self.at, problem.steps})
-        train, test, looks, diverged = {}, {}, {}, None
-        limit = None
         for begin, end in _pieces(marks, problem.steps):
             if begin in marks:
-                self._note(begin, records, train, test, looks)
+                self._note(begin, records, kept)
             if begin == problem.steps:
                 break
             outputs = self._advance(begin, end)
             if problem.full_batch:
-                train.update({begin + i: outputs[:, i] for i in range(end - begin)})
-            limit, diverged = self._check(outputs[:, : end - begin], begin, limit)
+                kept.train.update({begin + i: outputs[:, i] for i in range(end - begin)})
+            diverged = self._first_too_large(outputs[:, : end - begin], begin)
             report(end / problem.steps)
             if diverged is not None or self.exhausted:
                 break
-        return self._collect(train, test, looks, diverged)
+        return self._collect(kept, diverged)
 
-    def _check(self, outputs: np.ndarray, begin: int, limit: float | None) -> tuple[float, int | None]:
-        """The first step at which outputs are no numbers or too large."""
-        size = np.abs(outputs).max(axis=(0, 2, 3), initial=0.0)
-        limit = limit or max(1.0, float(np.abs(self.data.targets).max())) * DIVERGED**0.5
-        bad = ~(size <= limit)
-        return limit, begin + int(bad.argmax()) if bad.any() else None
+    def _first_too_large(self, outputs: Float[np.ndarray, "replicate step batch out"], begin: int) -> int | None:
+        """The first step at which a prediction is no number, or so large that its loss is `DIVERGED` times that of the targets."""
+        largest = np.abs(outputs).max(axis=(0, 2, 3))
+        limit = DIVERGED**0.5 * max(1.0, float(np.abs(self.data.targets).max()))
+        bad = ~(largest <= limit)
+        return begin + int(bad.argmax()) if bad.any() else None
 
-    def _note(self, step: int, records: Sequence[int], train: dict, test: dict, looks: dict) -> None:
-        """Predictions that the sweep itself does not give."""
+    def _note(self, step: int, records: Sequence[int], kept: _Kept) -> None:
+        """Predictions and fields that the sweep itself does not give."""
         if step in self.at:
-            looks[step] = jax.tree.map(np.asarray, look_all(self.state, self.data.inputs, self.scales))
+            kept.looks[step] = jax.tree.map(np.asarray, look_all(self.state, self.data.inputs, self.scales))
         if step in records and (not self.problem.full_batch or step == self.problem.steps):
-            train[step] = np.asarray(look_all(self.state, self.data.inputs, self.scales).outputs)
+            kept.train[step] = np.asarray(look_all(self.state, self.data.inputs, self.scales).outputs)
         if step in records and self.test is not None:
-            test[step] = np.asarray(look_all(self.state, self.test, self.scales).outputs)
+            kept.test[step] = np.asarray(look_all(self.state, self.test, self.scales).outputs)
 
     def _advance(self, begin: int, end: int) -> np.ndarray:
         """Some steps; again from their beginning with more room where a basis was full."""
         problem = self.problem
         while True:
             state, outputs = advance_all(
-                self.state, self.data, self.scales, jnp.array(begin), jnp.array(end),
-                rule=problem.rule, loss=problem.loss, spread=False, parallel=jax.default_backend() != "cpu",
-            )  # fmt: skip
+                self.state,
+                self.data,
+                self.scales,
+                jnp.array(begin),
+                jnp.array(end),
+                rule=problem.rule,
+                loss=problem.loss,
+                spread=False,
+                parallel=jax.default_backend() != "cpu",
+            )
             if not state.network.edges or not bool(jnp.stack([e.full for e in state.network.edges]).any()):
                 self.state = state
                 return np.asarray(outputs)
@@ -230,12 +251,13 @@ class _March:
         need = [int(span.count.max()) + self._rows > room for span, room in ((after.forward, ahead), (after.backward, back))]
         return tuple(min(2 * room, self._most) if more else room for room, more in zip((ahead, back), need, strict=True))  # type: ignore[return-value]
 
-    def _collect(self, train: dict, test: dict, looks: dict, diverged: int | None) -> Run:
-        steps = np.array(sorted(train))
-        stack = lambda kept: np.stack([kept[s] for s in sorted(kept)], axis=1) if kept else None  # noqa: E731
-        spans = [(e.forward.count, e.backward.count) for e in self.state.network.edges]
-        ranks = tuple((int(a.max()), int(b.max())) for a, b in spans)
-        return Run(steps, stack(train), stack(test), looks, self.state, ranks, self.settings.particles, diverged, self.exhausted)
+    def _collect(self, kept: _Kept, diverged: int | None) -> Run:
+        steps = sorted(kept.train)
+        train = np.stack([kept.train[s] for s in steps], axis=1)
+        test = np.stack([kept.test[s] for s in sorted(kept.test)], axis=1) if kept.test else None
+        spans = [(edge.forward.count, edge.backward.count) for edge in self.state.network.edges]
+        ranks = tuple((int(ahead.max()), int(back.max())) for ahead, back in spans)
+        return Run(np.array(steps), train, test, kept.looks, self.state, ranks, self.settings.particles, diverged, self.exhausted)
 
 
 @partial(jax.jit, static_argnames=("orthogonal", "memories"))
@@ -267,43 +289,6 @@ def grown(state: State, rooms: Sequence[tuple[int, int]]) -> State:
     return State(replace(state.network, edges=edges), pad(state.parameters), tuple(pad(kept) for kept in state.memory))
 
 
-def scales_of(problem: Problem, settings: Settings) -> Scales:
-    """The numbers of a problem, at width 1."""
-    layout = problem.layout
-    assert problem.constants is not None
-    own = {n: effective(problem.constants, n, entrywise=problem.rule.entrywise) for n in (layout.first, *layout.hidden, layout.readout, *layout.biases, layout.shift) if n}
-
-    def leaves(column: str) -> Parameters:
-        value = lambda name: jnp.asarray(getattr(own[name], column), float)  # noqa: E731
-        hidden = tuple(value(n) for n in layout.hidden)
-        biases, shift = tuple(value(n) for n in layout.biases), tuple(value(n) for n in [layout.shift] if n)
-        return Parameters(value(layout.first), hidden, hidden, biases, value(layout.readout), shift)
-
-    stds = leaves("init_std")
-    rates = Rates(leaves("learning_rate"), leaves("weight_decay"), leaves("epsilon"))
-    tolerance = settings.cut * problem.richness**2
-    return Scales(rates, (stds.first, stds.hidden, stds.readout), jnp.asarray(layout.branch, float), jnp.asarray(tolerance))
-
-
-def coordinates(train: np.ndarray, test: np.ndarray | None, *, entrywise: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
-    """Samples in an orthonormal basis, where that has fewer coordinates; the training samples' do not depend on the test samples.
-
-    Entrywise updates depend on the basis: they keep the samples' own.
-    """
-    every = train if test is None else np.concatenate([train, test])
-    if entrywise or train.shape[1] <= len(every):
-        return train.astype(float), None if test is None else test.astype(float)
-    axes = _orthonormal(train)
-    if test is not None:
-        axes = np.concatenate([axes, _orthonormal(test - test @ axes.T @ axes)])
-    return train @ axes.T, None if test is None else test @ axes.T
-
-
-def _orthonormal(rows: np.ndarray) -> np.ndarray:
-    _, sizes, axes = np.linalg.svd(rows, full_matrices=False)
-    return axes[sizes > 1e-12 * max(sizes[0], 1e-300)]
-
-
 def recorded(problem: Problem) -> tuple[int, ...]:
     """Every step of a short full-batch run; else 0 and log-spaced ones, the last among them."""
     if problem.full_batch and problem.test is None:
@@ -315,7 +300,7 @@ def recorded(problem: Problem) -> tuple[int, ...]:
 def _pieces(marks: Sequence[int], steps: int) -> Iterator[tuple[int, int]]:
     """From mark to mark in pieces of at most `SEGMENT` steps; the last is empty."""
     stops = sorted({*marks, *range(0, steps, SEGMENT), 0})
-    yield from zip(stops[:-1], stops[1:])
+    yield from pairwise(stops)
     yield steps, steps
 
 
@@ -332,4 +317,3 @@ def _nodes(variables: int, each: int) -> Nodes:
     grid = np.stack([g.ravel() for g in np.meshgrid(*[points] * variables, indexing="ij")])
     total = np.prod(np.stack([g.ravel() for g in np.meshgrid(*[weights / weights.sum()] * variables, indexing="ij")]), axis=0)
     return Nodes(jnp.asarray(grid), jnp.asarray(total), jnp.zeros((), int))
-

@@ -101,9 +101,7 @@ def _direction(memory: Memory, ascent: Parameters, rates: Rates, rule: Rule, ste
         return jax.tree.map(jnp.sign, ascent)
     if rule.kind == "adam":
         first, second = (1 - jnp.asarray(beta) ** (step + 1) for beta in rule.betas)
-        return jax.tree.map(
-            lambda m, v, eps: (m / first / (jnp.sqrt(v / second) + eps + _TINY)).astype(m.dtype), *memory, rates.epsilon
-        )
+        return jax.tree.map(lambda m, v, eps: (m / first / (jnp.sqrt(v / second) + eps + _TINY)).astype(m.dtype), *memory, rates.epsilon)
     if rule.nesterov and rule.momentum:
         return jax.tree.map(lambda v, a: a + rule.momentum * v, memory[0], ascent)
     return memory[0] if rule.momentum else ascent

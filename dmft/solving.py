@@ -51,7 +51,7 @@ def solve(
         error: of the training loss, absolute.
         key: of all randomness; the same key gives the same numbers.
         method: ``particles``; ``exact`` for linear networks, without sampling error; ``quadrature`` for one hidden layer and few samples;
-            ``lazy``, the network linearised at initialisation, for comparison; ``auto`` is ``exact`` where all activations are the identity.
+            ``lazy``, the network linearised at initialisation, for comparison; ``auto`` is ``exact`` where it can be.
         particles: use so many and stop, whatever the error.
         replicates: independent solves, from which standard errors come.
         most: particles that are allowed.
@@ -129,7 +129,9 @@ def _refine(problem: Problem, one: Callable[[Settings, Sequence[int]], Run], set
         return [one(replace(settings, particles=size.particles), size.keys(0, size.replicates))]
     batch = len(problem.inputs) if problem.index is None else problem.index.shape[1]
     row = 8 * 4 * size.replicates * max(1, problem.layout.wiring.layers - 1) * 4 * max(64, 8 * batch)  # bytes of a particle
-    pair = 8 * 3 * size.replicates * max(1, problem.layout.wiring.layers - 1) if problem.rule.entrywise else 0  # bytes of a pair of particles
+    pair = (
+        8 * 3 * size.replicates * max(1, problem.layout.wiring.layers - 1) if problem.rule.entrywise else 0
+    )  # bytes of a pair of particles
     most = size.most
     while most > 1 and most * row + most**2 * pair > _MEMORY:
         most //= 2
@@ -216,8 +218,8 @@ def _kernels(last: Run) -> tuple[dict[tuple[int, int], np.ndarray], dict[tuple[i
     kernels, fields = {}, {}
     for step, passed in last.looks.items():
         for layer, (before, features) in enumerate(zip(passed.before, passed.features, strict=True), start=1):
-            kernels[layer, step] = last.inner(features).mean(0)
-            fields[layer, step] = Fields(before[0], features[0])
+            kernels[layer, step] = last.inner(features, features).mean(0)
+            fields[layer, step] = Fields(np.asarray(before[0]), np.asarray(features[0]))
     return kernels, fields
 
 
@@ -227,5 +229,3 @@ def _detail(solution: Solution, error: float) -> str:
     if solution.result is Result.not_converged:
         return f"{solution.loss.bound:.2g} instead of {error:.2g} with {solution.stats['particles']} particles; allow a larger `error`"
     return f"{solution.stats['particles']} particles"
-
-

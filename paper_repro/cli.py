@@ -254,7 +254,9 @@ def report(out: Out = Path("report")) -> int:
 def list_names(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[architectures|optimizers|parameterizations|desiderata|gauges|problems|cases|papers]", help="One kind of name."),
+        typer.Argument(
+            metavar="[architectures|optimizers|parameterizations|desiderata|gauges|problems|cases|papers]", help="One kind of name."
+        ),
     ] = None,
 ) -> int:
     """List the names that the other commands understand.

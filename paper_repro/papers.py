@@ -107,6 +107,18 @@ _ALL = (
         ),
     ),
     Paper(
+        "dmft",
+        "The infinite-width limit of training, solved for the exact discrete algorithm",
+        "Bordelon and Pehlevan (arXiv 2205.09653, arXiv 2304.03408), Yang and Littwin (arXiv 2308.01814)",
+        (
+            Figure("convergence", "Networks converge to the limit: one as n^-1/2, the mean as 1/n", "limits.convergence", sweeps=True),
+            Figure("variants", "Momentum, decay, batches, losses, branches, Adam, signs, digits", "limits.variants", sweeps=True),
+            Figure("law", "How much networks of one width differ, predicted", "limits.law", sweeps=True),
+            Figure("richness", "Rich against lazy: losses and kernels", "limits.richness"),
+            Figure("depth", "Response terms of residual networks at growing depth", "limits.depth", sweeps=True),
+        ),
+    ),
+    Paper(
         "verification",
         "Derived tables against trained networks",
         "this package; rates of matrix optimizers: arXiv 2512.05620",

@@ -16,15 +16,24 @@ EXACT = Settings(256, noise="exact", cut=1e-24)
 def points(samples: int = 4, dimension: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Samples on a sphere with targets near +-1."""
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((samples, inputs))
-    x *= inputs**0.5 / np.linalg.norm(x, axis=1, keepdims=True)
+    x = rng.standard_normal((samples, dimension))
+    x *= dimension**0.5 / np.linalg.norm(x, axis=1, keepdims=True)
     return x, np.where(np.arange(samples) % 2 == 0, 1.0, -1.0) * (1 + 0.3 * rng.standard_normal(samples))
 
 
 def problem(
-    *, hidden: int = 2, activation: str = "tanh", rate: float = 0.3, richness: float = 1.0, steps: int = 10, samples: int = 4, dimension: int = 10,
-    outputs: int = 1, bias: bool = False, **more,
-) -> Problem:  # fmt: skip
+    *,
+    hidden: int = 2,
+    activation: str = "tanh",
+    rate: float = 0.3,
+    richness: float = 1.0,
+    steps: int = 10,
+    samples: int = 4,
+    dimension: int = 10,
+    outputs: int = 1,
+    bias: bool = False,
+    **more,
+) -> Problem:
     net = mlp(hidden=hidden, inputs=dimension, outputs=outputs, activation=activation, bias=bias, base=1)
     x, y = points(samples, dimension)
     gain = 2**0.5 if activation == "relu" else 1.0
@@ -184,7 +193,7 @@ def test_cross_entropy_with_biases_batches_and_a_test_set():
     labels = np.arange(12) % 3
     p = problem(
         samples=12, dimension=6, outputs=3, bias=True, loss="cross-entropy", targets=labels, index=index, steps=20, rate=0.5, test=x[12:]
-    )  # fmt: skip
+    )
     found = solve(replace(p, inputs=x[:12]), error=1e-2)
     assert found.loss.value[0] == pytest.approx(np.log(3), abs=1e-6)
     assert found.loss.value[-1] < 0.9 * np.log(3)
@@ -255,8 +264,15 @@ def test_networks_that_are_not_dense_are_refused():
         Problem(gpt(), *points(), 3, sizes={"heads": 4})
 
 
-@pytest.mark.parametrize(("options", "message"), [({"momentum": 1.0}, "`momentum` is 1.0"), ({"kind": "newton"}, "unknown rule `newton`"),
-                                                  ({"kind": "flow", "momentum": 0.5}, "gradient flow has none"), ({"substeps": 0}, "`substeps` is 0")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"momentum": 1.0}, "`momentum` is 1.0"),
+        ({"kind": "newton"}, "unknown rule `newton`"),
+        ({"kind": "flow", "momentum": 0.5}, "the rule `flow` has none"),
+        ({"substeps": 0}, "`substeps` is 0"),
+    ],
+)
 def test_bad_rules_are_named(options: dict, message: str):
     with pytest.raises(ValueError, match=message):
         Rule(**options)

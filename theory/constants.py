@@ -54,10 +54,11 @@ class Constants:
     ) -> Constants:
         """The mean-field network of richness gamma_0, at the base sizes.
 
-        ``h^1 = W^0 x / sqrt(D)``, ``h^(l+1) = W^l phi(h^l) / sqrt(n)``, ``f = w . phi(h^L) / (gamma_0 n)`` with entries N(0, gain^2) (the input
-        matrix: N(0, 1)), trained at the rate ``learning_rate gamma_0^2 n`` (Bordelon and Pehlevan, arXiv 2205.09653): gamma_0 -> 0 is the
-        kernel (lazy) limit. In terms of whole weights: the readout's std is divided by gamma_0, and every rate is the square of
-        the weight's std before that, times gamma_0^2 for all but the readout (biases have the std 1 there).
+        ``h^1 = W^0 x / sqrt(D)``, ``h^(l+1) = W^l phi(h^l) / sqrt(n)``, ``f = w phi(h^L) / (gamma_0 n)`` with entries
+        N(0, gain^2), those of the input matrix N(0, 1), trained at the rate ``learning_rate gamma_0^2 n`` (Bordelon and
+        Pehlevan, arXiv 2205.09653): gamma_0 -> 0 is the kernel (lazy) limit. In terms of whole weights: the readout's std is divided
+        by gamma_0, and every rate is the square of the weight's std before that, times gamma_0^2 for all but the readout
+        (biases have the std 1 there).
 
         Args:
             architecture: whose last weight without a growing output is the readout.
@@ -72,9 +73,7 @@ class Constants:
         for name, own in default.weights.items():
             std = own.init_std * (gain if any(n.weight == name and _behind_a_map(architecture, n.args[0]) for n in dense) else 1.0)
             last = name == dense[-1].weight or set(architecture.uses(name)[0].dims) == set(dense[-1].dims)
-            weights[name] = replace(
-                own, init_std=std / richness if last else std, learning_rate=std**2 * (1.0 if last else richness**2)
-            )
+            weights[name] = replace(own, init_std=std / richness if last else std, learning_rate=std**2 * (1.0 if last else richness**2))
         return replace(default, weights=weights)
 
     def with_rate(self, learning_rate: float) -> Constants:

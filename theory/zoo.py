@@ -42,7 +42,9 @@ def resmlp(
     return g.build(g.dense("readout", g.norm(x, kind=norm), "y"))
 
 
-def resnet(*, branch: Rational | None = "-1/2", inputs: int = 64, outputs: int = 10, activation: str = "relu", base: int = 64) -> Architecture:
+def resnet(
+    *, branch: Rational | None = "-1/2", inputs: int = 64, outputs: int = 10, activation: str = "relu", base: int = 64
+) -> Architecture:
     """A residual perceptron of L one-matrix branches without a norm, ``h <- h + L^branch W phi(h)``, read out behind an activation."""
     g = Graph("resnet", [Axis("n", base=base, meaning="width"), Axis("L", base=1, meaning="depth")])
     g.dims(x=inputs, y=outputs, n="n", m="n", layer="L")

@@ -85,7 +85,7 @@ def as_text(solution: Solution, beside: Networks | None) -> str:
     lines = ["  ".join(f"{cell:>{size}}" for cell, size in zip(row, sizes)) for row in cells]
     stats = solution.stats
     spent = f"{stats['CPU seconds']:.1f} CPU seconds"
-    how = f"{stats['method']}: {stats['replicates']} replicates of {stats['particles']} particles, {spent}; |bias| + error <= {solution.loss.bound:.1g}"
+    how = f"{stats['replicates']} replicates of {stats['particles']} particles, {spent}; |bias| + error <= {solution.loss.bound:.1g}"
     return "\n".join([*lines, "", how if stats["method"] == "particles" else f"{stats['method']}: no sampling error, {spent}"])
 
 

@@ -120,7 +120,9 @@ class Compared:
 
     def table(self) -> pd.DataFrame:
         """Errors and gaps of every width."""
-        rows = [{"width": n, "seeds": len(own), "single": self.errors(self.limit.loss.value, n).mean()} for n, own in self.beside.losses.items()]
+        rows = [
+            {"width": n, "seeds": len(own), "single": self.errors(self.limit.loss.value, n).mean()} for n, own in self.beside.losses.items()
+        ]
         gap, error = self.gaps()
         return pd.DataFrame(rows).merge(pd.DataFrame({"width": self.size.bias, "gap": gap, "se": error}), how="left")
 
@@ -133,17 +135,30 @@ class Compared:
         keep = not untested
         return [
             Claim(
-                f"{FIGURE}/{slug}-single", f"The largest error of one network falls as n^-1/2 ({name})", SOURCE, "prediction", -0.5, 0.09,
-                reason, Control(f"against the limit {what}", wrong.value, (wrong.low, wrong.high)),
-                single.value if keep else None, (single.low, single.high) if keep else None,
+                f"{FIGURE}/{slug}-single",
+                f"The largest error of one network falls as n^-1/2 ({name})",
+                SOURCE,
+                "prediction",
+                -0.5,
+                0.09,
+                reason,
+                Control(f"against the limit {what}", wrong.value, (wrong.low, wrong.high)),
+                single.value if keep else None,
+                (single.low, single.high) if keep else None,
             ),
             Claim(
-                f"{FIGURE}/{slug}-mean", f"The mean over initialisations is off by 1/n at step {STEP} ({name})", SOURCE, "prediction", -1.0,
-                0.35, "1500 networks know the distance at width 256 to a third or less",
+                f"{FIGURE}/{slug}-mean",
+                f"The mean over initialisations is off by 1/n at step {STEP} ({name})",
+                SOURCE,
+                "prediction",
+                -1.0,
+                0.35,
+                "1500 networks know the distance at width 256 to a third or less",
                 Control("the rate of one network in its place", expected=-0.25),
-                mean.power if keep else None, mean.interval if keep else None,
+                mean.power if keep else None,
+                mean.interval if keep else None,
             ),
-        ]  # fmt: skip
+        ]
 
 
 def draw(found: dict[str, Compared], stem: Path) -> tuple[Path, Path]:

@@ -62,17 +62,36 @@ def plan(problem: Problem, seeds: Mapping[int, int], *, case: str) -> Plan:
         index = np.concatenate([index, index[-1:]])
     ensembles = [
         Ensemble(
-            problem.architecture, table, task, {**problem.sizes, "n": width}, (_rate(problem),), tuple(range(many)), problem.steps,
-            index.shape[1], constants=problem.constants, base=dict.fromkeys(problem.architecture.base, 1), momentum=problem.rule.momentum, betas=problem.rule.betas,
-            index=index, records=60, case=case,
+            problem.architecture,
+            table,
+            task,
+            {**problem.sizes, "n": width},
+            (_rate(problem),),
+            tuple(range(many)),
+            problem.steps,
+            index.shape[1],
+            constants=problem.constants,
+            base=dict.fromkeys(problem.architecture.base, 1),
+            momentum=problem.rule.momentum,
+            betas=problem.rule.betas,
+            index=index,
+            records=60,
+            case=case,
         )
         for width, many in seeds.items()
-    ]  # fmt: skip
+    ]
     return Plan(tuple(ensembles))
 
 
 def networks(
-    problem: Problem, seeds: Mapping[int, int], store: Store, *, case: str, progress: Progress, device: str = "cpu", engine: Engine | None = None
+    problem: Problem,
+    seeds: Mapping[int, int],
+    store: Store,
+    *,
+    case: str,
+    progress: Progress,
+    device: str = "cpu",
+    engine: Engine | None = None,
 ) -> Networks:
     """Train them."""
     frame = run_sweep(f"limit, {case}", plan(problem, seeds, case=case), store, device=device, engine=engine or Local(), progress=progress)
@@ -82,9 +101,8 @@ def networks(
 def tabulate(frame: pd.DataFrame) -> Networks:
     """From the frame of a sweep."""
     rows = frame[frame["term"] == "validation loss"]
-    losses = {
-        int(width): own.pivot(index="seed", columns="step", values="value").to_numpy() for width, own in rows.groupby("size.n", sort=True)
-    }
+    widths = sorted(int(width) for width in rows["size.n"].unique())
+    losses = {w: rows[rows["size.n"] == w].pivot(index="seed", columns="step", values="value").to_numpy() for w in widths}
     return Networks(np.unique(rows["step"]), losses)
 
 

@@ -55,17 +55,24 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress, e
         text = f"{size.width} particles spread as networks of width {size.width} do ({activation}): ratio of deviations, mean over steps"
         claims.append(
             Claim(
-                f"{FIGURE}/{activation}", text, SOURCE, "prediction", 1.0, 0.08,
-                "the deviation of 2000 long-tailed losses is known to 3 %", Control("twice as many particles", *wrong),
-                None if preset == "smoke" else ratio, None if preset == "smoke" else interval,
+                f"{FIGURE}/{activation}",
+                text,
+                SOURCE,
+                "prediction",
+                1.0,
+                0.08,
+                "the deviation of 2000 long-tailed losses is known to 3 %",
+                Control("twice as many particles", *wrong),
+                None if preset == "smoke" else ratio,
+                None if preset == "smoke" else interval,
             )
-        )  # fmt: skip
+        )
         deviations = {"networks": finite.std(0, ddof=1), "particles": particles.std(0, ddof=1), "networks mean": finite.mean(0)}
         rows.append(pd.DataFrame({"activation": activation, "step": found.steps, **deviations, "particles mean": particles.mean(0)}))
     return Result(FIGURE, tuple(claims), draw(drawn, out / "law"), {"deviations": pd.concat(rows, ignore_index=True)})
 
 
-def _losses(problem, width: int, seeds: int) -> np.ndarray:  # noqa: ANN001
+def _losses(problem, width: int, seeds: int) -> np.ndarray:
     found = run(problem, Settings(width, noise="random", cut=1e-10, dtype="float64"), range(seeds))
     return ((problem.values - found.train) ** 2).sum(-1).mean(-1) / 2
 

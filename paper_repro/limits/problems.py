@@ -80,9 +80,15 @@ def pixels(*, samples: int = 48, batch: int = 16, steps: int = 60, rate: float =
     net = mlp(hidden=2, inputs=64, outputs=10, activation="tanh", base=1)
     x, y = task.inputs[:samples], task.targets[:samples]
     return Problem(
-        net, x, y, steps, rich(net, learning_rate=rate), loss="cross-entropy",
-        index=batches(samples, batch, steps), test=task.inputs[task.train : task.train + samples],
-    )  # fmt: skip
+        net,
+        x,
+        y,
+        steps,
+        rich(net, learning_rate=rate),
+        loss="cross-entropy",
+        index=batches(samples, batch, steps),
+        test=task.inputs[task.train : task.train + samples],
+    )
 
 
 _ALL = (

@@ -46,11 +46,17 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
     slope, wrong = fit_slope(SMALL, gaps), fit_slope(SMALL, coarse)
     done = preset != "smoke"
     claim = Claim(
-        f"{FIGURE}/lazy", "The loss leaves that of the tangent kernel as the square of the richness", SOURCE, "prediction", 2.0, 0.12,
+        f"{FIGURE}/lazy",
+        "The loss leaves that of the tangent kernel as the square of the richness",
+        SOURCE,
+        "prediction",
+        2.0,
+        0.12,
         "the next order, gamma_0^4, bends the line by 9 % of the gap at 0.3",
         Control("bases cut at a variance of 0.001 whatever the richness", wrong.value, (wrong.low, wrong.high)),
-        slope.value if done else None, (slope.low, slope.high) if done else None,
-    )  # fmt: skip
+        slope.value if done else None,
+        (slope.low, slope.high) if done else None,
+    )
     rows = [{"richness": g, "key": k, "gap": gap} for k, own in enumerate(gaps) for g, gap in zip(SMALL, own, strict=True)]
     return Result(FIGURE, (claim,), draw(rich, lazy, gaps, out / "richness", size), {"gaps": pd.DataFrame(rows)})
 
@@ -87,7 +93,15 @@ def draw(rich: dict[float, Solution], lazy: Solution, gaps: np.ndarray, stem: Pa
             ax.set(title=f"Features, step {step}", xticks=[], yticks=[])
             ax.grid(visible=False)
             for (i, j), value in np.ndenumerate(kernel):
-                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if abs(value) > 0.6 * kernels[1].max() else INK)
+                ax.text(
+                    j,
+                    i,
+                    f"{value:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if abs(value) > 0.6 * kernels[1].max() else INK,
+                )
             ax.set_xlabel(f"richness {most:g}, layer {layer}")
         letter(axes.flat)
     return save(figure, stem)

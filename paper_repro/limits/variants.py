@@ -152,9 +152,19 @@ def draw(found: list[Beside], stem: Path) -> tuple[Path, Path]:
         for ax, one in zip(axes.flat, found, strict=False):
             narrow, wide = sorted(one.beside.losses)
             for width, colour in ((narrow, QUIET), (wide, BLUE)):
-                ax.plot(one.beside.steps, one.beside.losses[width].mean(0), "o", ms=3, color=colour, mec="white", mew=0.3, label=f"n = {width}")
+                ax.plot(
+                    one.beside.steps, one.beside.losses[width].mean(0), "o", ms=3, color=colour, mec="white", mew=0.3, label=f"n = {width}"
+                )
             ax.plot(one.limit.steps, one.limit.loss.value, color=RED, lw=1.4, label="limit", zorder=0)
-            ax.plot(one.limit.steps[: len(one.control.value)], one.control.value, "--", color=ORANGE, lw=1.0, label=f"limit {one.what}", zorder=0)
+            ax.plot(
+                one.limit.steps[: len(one.control.value)],
+                one.control.value,
+                "--",
+                color=ORANGE,
+                lw=1.0,
+                label=f"limit {one.what}",
+                zorder=0,
+            )
             ax.set(title=one.name, xlabel="step", ylabel="loss", yscale="log")
             ax.legend(labelcolor=INK, fontsize=5.5)
         letter(list(axes.flat)[: len(found)])
