@@ -18,6 +18,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .population import Fields, Leaf, Population
@@ -48,8 +49,8 @@ class Span:
     @classmethod
     def empty(cls, basis: int, other: int, source: int, target: int, dtype: str) -> Span:
         """No vectors yet; room for ``basis`` of them."""
-        fields = jnp.zeros((basis, source), dtype), jnp.zeros((basis, target), dtype)
-        return cls(*fields, jnp.zeros((basis, other)), jnp.zeros((), int), jnp.zeros(()))
+        fields = np.zeros((basis, source), dtype), np.zeros((basis, target), dtype)
+        return cls(*fields, np.zeros((basis, other)), np.zeros((), int), np.zeros(()))
 
     def grown(self, basis: int, other: int) -> Span:
         """With room for more."""
@@ -99,7 +100,7 @@ class Edge:
         """Room for ``rows`` vectors forward and backward, between populations of ``neurons`` (source, target)."""
         (ahead, back), (source, target) = rows, neurons
         spans = Span.empty(ahead, back, source, target, dtype), Span.empty(back, ahead, target, source, dtype)
-        return cls(*spans, jnp.zeros((), bool), responds, passes)
+        return cls(*spans, np.zeros((), bool), responds, passes)
 
     def grown(self, rows: tuple[int, int]) -> Edge:
         """With room for so many vectors forward and backward."""

@@ -123,16 +123,18 @@ class _March:
         self.problem, self.settings, self.at = problem, settings, at
         self.scales = scales_of(problem, settings.cut)
         train, test = coordinates(problem.inputs, problem.test, entrywise=problem.rule.entrywise)
-        index = problem.index if problem.index is not None else np.tile(np.arange(len(train)), (problem.steps, 1))
-        schedule = np.ones(problem.steps) if problem.schedule is None else np.asarray(problem.schedule, float)
-        self.data = Data(*(jnp.asarray(a) for a in (train, problem.values, index[: problem.steps], schedule[: problem.steps])))
+        index = problem.index if problem.index is not None else np.arange(len(train))[None]
+        schedule = np.ones(1) if problem.schedule is None else np.asarray(problem.schedule, float)
+        # one step more than there are updates: predictions after the last one are those before another
+        steps = [np.minimum(np.arange(problem.steps + 1), min(len(a), problem.steps) - 1) for a in (index, schedule)]
+        self.data = Data(*(jnp.asarray(a) for a in (train, problem.values, index[steps[0]], schedule[steps[1]])))
         self.test = None if test is None else jnp.asarray(test)
         self.exhausted = False
         self.state = self._start(keys)
 
     def _start(self, keys: Sequence[int]) -> State:
         networks = [self._empty(key) for key in keys]
-        network = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
+        network = jax.tree.map(lambda *leaves: (np if isinstance(leaves[0], np.ndarray) else jnp).stack(leaves), *networks)
         orthogonal = self.settings.noise == "quasi" and self.data.inputs.shape[0] < self.settings.particles // 4
         return start_all(network, self.data, self.scales, orthogonal=orthogonal, memories=self.problem.rule.memories)
 
@@ -155,24 +157,22 @@ class _March:
         return Network(wiring, populations, edges)
 
     def _population(self, key: int, which: int, drawn: int) -> Population:
-        settings, zero = self.settings, jnp.zeros((), int)
+        settings, zero = self.settings, np.zeros((), int)
         if settings.noise == "nodes":
             return _nodes(drawn, settings.nodes)
         if settings.noise == "exact":
             return Primitives(zero, settings.particles, settings.dtype)
         draws = np.zeros((0, settings.particles))
         if settings.noise == "quasi":
-            draws = sobol(
-                key,
-                which,
-                (self._room * (len(self.problem.layout.hidden) if self.problem.layout.wiring.residual else 1), settings.particles),
-            )
+            edges = len(self.problem.layout.hidden) if self.problem.layout.wiring.residual else 1
+            draws = sobol(key, which, (self._room * edges, settings.particles))
         return Particles(jnp.asarray(draws.astype(settings.dtype)), random_key(key, which), zero)
 
     @property
     def _rows(self) -> int:
-        """Fields applied at once."""
-        return max(self.data.index.shape[1], len(self.data.inputs) if self.problem.full_batch else 0)
+        """Fields that are looked at together, at most."""
+        looked = len(self.data.inputs) if self.problem.full_batch or self.at or self.settings.noise == "exact" else 0
+        return max(self.data.index.shape[1], looked, 0 if self.test is None or self.settings.noise != "exact" else len(self.test))
 
     @property
     def _room(self) -> int:
@@ -216,40 +216,50 @@ class _March:
         """Predictions and fields that the sweep itself does not give."""
         if step in self.at:
             kept.looks[step] = jax.tree.map(np.asarray, look_all(self.state, self.data.inputs, self.scales))
-        if step in records and (not self.problem.full_batch or step == self.problem.steps):
+        if step in records and not self.problem.full_batch:
             kept.train[step] = np.asarray(look_all(self.state, self.data.inputs, self.scales).outputs)
+        elif step == self.problem.steps:
+            kept.train[step] = self._attempt(step, step + 1)[1][:, 0]
         if step in records and self.test is not None:
             kept.test[step] = np.asarray(look_all(self.state, self.test, self.scales).outputs)
 
+    def _attempt(self, begin: int, end: int) -> tuple[State, np.ndarray]:
+        """The state and the outputs of some steps, unless a basis had no room."""
+        state, outputs = advance_all(
+            self.state,
+            self.data,
+            self.scales,
+            jnp.array(begin),
+            jnp.array(end),
+            rule=self.problem.rule,
+            loss=self.problem.loss,
+            spread=False,
+            parallel=jax.default_backend() != "cpu",
+        )
+        return state, np.asarray(outputs)
+
     def _advance(self, begin: int, end: int) -> np.ndarray:
         """Some steps; again from their beginning with more room where a basis was full."""
-        problem = self.problem
         while True:
-            state, outputs = advance_all(
-                self.state,
-                self.data,
-                self.scales,
-                jnp.array(begin),
-                jnp.array(end),
-                rule=problem.rule,
-                loss=problem.loss,
-                spread=False,
-                parallel=jax.default_backend() != "cpu",
-            )
-            if not state.network.edges or not bool(jnp.stack([e.full for e in state.network.edges]).any()):
-                self.state = state
-                return np.asarray(outputs)
-            rooms = [self._more(old, new) for old, new in zip(self.state.network.edges, state.network.edges, strict=True)]
-            if all(room == _room_of(old) for room, old in zip(rooms, self.state.network.edges, strict=True)):
-                self.exhausted = True
-                return np.asarray(outputs)
-            self.state = grown(self.state, rooms)
+            state, outputs = self._attempt(begin, end)
+            rooms = [self._room_for(edge) for edge in state.network.edges]
+            enough = rooms == [_room_of(edge) for edge in state.network.edges]
+            full = any(bool(edge.full.any()) for edge in state.network.edges)
+            self.exhausted = (full and enough) or any(_overdrawn(p) for p in state.network.populations)
+            if self.exhausted:
+                return outputs
+            base = self.state if full else state
+            self.state = base if enough else grown(base, rooms)
+            if not full:
+                return outputs
 
-    def _more(self, before: Edge, after: Edge) -> tuple[int, int]:
-        """Room for what was wanted in vain; the same if there cannot be more vectors than there are."""
-        ahead, back = _room_of(before)
-        need = [int(span.count.max()) + self._rows > room for span, room in ((after.forward, ahead), (after.backward, back))]
-        return tuple(min(2 * room, self._most) if more else room for room, more in zip((ahead, back), need, strict=True))  # type: ignore[return-value]
+    def _room_for(self, edge: Edge) -> tuple[int, int]:
+        """Room for the vectors there are and those of another look: as it is, or twice that, but no more than can be needed."""
+        rooms = []
+        for span, room in zip((edge.forward, edge.backward), _room_of(edge), strict=True):
+            lacks = int(span.count.max()) + self._rows > room or bool(edge.full.any())
+            rooms.append(min(2 * room, self._most) if lacks else room)
+        return rooms[0], rooms[1]
 
     def _collect(self, kept: _Kept, diverged: int | None) -> Run:
         steps = sorted(kept.train)
@@ -302,6 +312,15 @@ def _pieces(marks: Sequence[int], steps: int) -> Iterator[tuple[int, int]]:
     stops = sorted({*marks, *range(0, steps, SEGMENT), 0})
     yield from pairwise(stops)
     yield steps, steps
+
+
+def _overdrawn(population: Population) -> bool:
+    """Whether more variables were drawn than there are; particles never run out."""
+    return not isinstance(population, Particles) and bool((population.used > _variables(population)).any())
+
+
+def _variables(population: Primitives | Nodes) -> int:
+    return population.size if isinstance(population, Primitives) else population.points.shape[-2]
 
 
 def _room_of(edge: Edge) -> tuple[int, int]:
