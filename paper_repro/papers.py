@@ -115,6 +115,7 @@ _ALL = (
             Figure("variants", "Momentum, decay, batches, losses, branches, Adam, signs, digits", "limits.variants", sweeps=True),
             Figure("law", "How much networks of one width differ, predicted", "limits.law", sweeps=True),
             Figure("richness", "Rich against lazy: losses and kernels", "limits.richness"),
+            Figure("transfer", "Learning-rate transfer predicted from the limit alone", "limits.transfer", sweeps=True),
             Figure("depth", "Response terms of residual networks at growing depth", "limits.depth", sweeps=True),
         ),
     ),

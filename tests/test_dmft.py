@@ -46,7 +46,7 @@ def losses(p: Problem, settings: Settings, replicates: int = 8, first: int = 0) 
     return ((p.values - run(p, settings, range(first, first + replicates)).train) ** 2).sum(-1).mean(-1) / 2
 
 
-@pytest.mark.parametrize("hidden", [1, 2, 3])
+@pytest.mark.parametrize("hidden", [1, 3])
 def test_particles_agree_with_the_exact_linear_limit(hidden: int):
     p = problem(hidden=hidden, activation="identity")
     exact, sampled = solve(p), solve(p, method="particles", error=1e-3)
@@ -141,7 +141,7 @@ def test_the_order_of_the_samples_does_not_matter():
 @pytest.mark.parametrize("more", [{"rule": Rule(nesterov=True)}, {"schedule": (1.0,) * 10}, {"index": np.tile(np.arange(4), (10, 1))}])
 def test_options_that_change_nothing_change_nothing(more: dict):
     plain, other = (solve(problem(**m), particles=256).loss for m in ({}, more))
-    np.testing.assert_allclose(other.value, plain.value[: len(other.value)] if len(other.value) < 11 else plain.value, atol=1e-6)
+    np.testing.assert_allclose(other.value, plain.value, atol=1e-6)
 
 
 def test_a_small_step_is_gradient_flow():
@@ -194,7 +194,7 @@ def test_cross_entropy_with_biases_batches_and_a_test_set():
     p = problem(
         samples=12, dimension=6, outputs=3, bias=True, loss="cross-entropy", targets=labels, index=index, steps=20, rate=0.5, test=x[12:]
     )
-    found = solve(replace(p, inputs=x[:12]), error=1e-2)
+    found = solve(replace(p, inputs=x[:12]), particles=256, replicates=4, settings=Settings(dtype="float32"))
     assert found.loss.value[0] == pytest.approx(np.log(3), abs=1e-6)
     assert found.loss.value[-1] < 0.9 * np.log(3)
     assert found.test is not None and found.test.value.shape == (len(found.steps), 3, 3)
@@ -276,3 +276,15 @@ def test_networks_that_are_not_dense_are_refused():
 def test_bad_rules_are_named(options: dict, message: str):
     with pytest.raises(ValueError, match=message):
         Rule(**options)
+
+
+@pytest.mark.slow
+def test_intervals_cover_a_reference():
+    """Over 40 keys the 95 % interval at the last step and in the middle holds a reference of error 1e-5 in 85 to 100 % of the cases."""
+    p = problem(steps=10)
+    reference = solve(p, particles=2**15, replicates=24, key=99).loss
+    assert reference.error.max() < 2e-5
+    found = [solve(p, error=2e-3, key=key).loss.interval() for key in range(40)]
+    for step in (2, 5, 10):
+        inside = np.mean([low[step] <= reference.value[step] <= high[step] for low, high in found])
+        assert 0.85 <= inside <= 1.0, (step, inside)
