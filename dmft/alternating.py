@@ -27,7 +27,7 @@ JITTER = 1e-8
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class _Kernels:
+class Kernels:
     """Per layer, over pairs of (time, sample): features, gradients, responses; all (layer, point, point), point = time x sample.
 
     ``features[l]`` belongs to hidden layer l, with the inputs' at 0; ``gradients[l]`` to hidden layer l, with ones above the last.
@@ -45,11 +45,13 @@ class Alternated:
 
     Args:
         loss: (iteration, step), by the tangent kernel's recursion.
+        kernels: the last ones.
         change: the largest change of a kernel's entry in an iteration, relative to the largest entry.
     """
 
     loss: Float[np.ndarray, "iteration step"]
     change: Float[np.ndarray, " iteration"]
+    kernels: Kernels
 
 
 def alternate(problem: Problem, *, samples: int = 500, iterations: int = 10, damping: float = 0.7, key: int = 0) -> Alternated:
@@ -83,10 +85,10 @@ def alternate(problem: Problem, *, samples: int = 500, iterations: int = 10, dam
         changes.append(float(jnp.abs(new.features - kernels.features).max() / jnp.abs(new.features).max()))
         kernels = jax.tree.map(lambda old, fresh: (1 - damping) * old + damping * fresh, kernels, new) if i else new
         losses.append(((problem.values[:, 0] - f) ** 2).mean(1) / 2)
-    return Alternated(np.array(losses), np.array(changes))
+    return Alternated(np.array(losses), np.array(changes), kernels)
 
 
-def _start(inputs: Float[Array, "s s"], stds: list[float], layers: int, steps: int) -> _Kernels:
+def _start(inputs: Float[Array, "s s"], stds: list[float], layers: int, steps: int) -> Kernels:
     """Of the network at initialisation, at all times: those of a linear one, which is close enough to begin with."""
     tile = lambda kernel: jnp.tile(kernel, (steps + 1, steps + 1))  # noqa: E731
     features = [tile(inputs)]
@@ -95,12 +97,12 @@ def _start(inputs: Float[Array, "s s"], stds: list[float], layers: int, steps: i
     ones = jnp.ones_like(features[0])
     gradients = [ones * stds[-1] ** 2] * layers + [ones]
     zero = jnp.zeros((layers + 1, *ones.shape))
-    return _Kernels(jnp.stack(features), jnp.stack([ones, *gradients]), zero, zero)
+    return Kernels(jnp.stack(features), jnp.stack([ones, *gradients]), zero, zero)
 
 
 @partial(jax.jit, static_argnames=("activation", "samples", "steps"))
 def _iterate(
-    kernels: _Kernels,
+    kernels: Kernels,
     key: Array,
     targets: Float[Array, " sample"],
     rates: Float[Array, " weight"],
@@ -109,7 +111,7 @@ def _iterate(
     activation: str,
     samples: int,
     steps: int,
-) -> tuple[_Kernels, Float[Array, "time sample"]]:
+) -> tuple[Kernels, Float[Array, "time sample"]]:
     """Predictions of these kernels, and the kernels that their processes have."""
     layers, count = kernels.features.shape[0] - 1, targets.size
     f = _predict(kernels, targets, rates, steps)
@@ -137,12 +139,10 @@ def _iterate(
         back.append(upto * stds[layer - 1] ** 2 * to_u)
     shifted = jnp.stack([*back[1:], jnp.zeros_like(back[0])])  # B of layer l is the response of layer l + 1
     ones = jnp.ones_like(features[0])
-    return _Kernels(jnp.stack(features), jnp.stack([*gradients, ones]), jnp.stack(ahead), shifted), f
+    return Kernels(jnp.stack(features), jnp.stack([*gradients, ones]), jnp.stack(ahead), shifted), f
 
 
-def _predict(
-    kernels: _Kernels, targets: Float[Array, " sample"], rates: Float[Array, " weight"], steps: int
-) -> Float[Array, "time sample"]:
+def _predict(kernels: Kernels, targets: Float[Array, " sample"], rates: Float[Array, " weight"], steps: int) -> Float[Array, "time sample"]:
     """``f(t+1) = f(t) + K(t, t) Delta(t)`` from zero."""
     count, layers = targets.size, kernels.features.shape[0] - 1
     total = sum(rates[layer] * kernels.features[layer] * kernels.gradients[layer + 1] for layer in range(layers + 1))

@@ -51,6 +51,20 @@ class Scales(NamedTuple):
     tolerance: Float[Array, ""]
 
 
+class Look(NamedTuple):
+    """Fields of some samples at one moment.
+
+    Args:
+        passed: the forward pass.
+        gradients: ``n df/dh`` of every hidden layer, for one output; else none.
+        coefficients: of those gradients, as `network.backward` returns them.
+    """
+
+    passed: Pass
+    gradients: tuple[Fields, ...]
+    coefficients: tuple[Float[Array, "sample basis"], ...]
+
+
 class State(NamedTuple):
     """Where training stands."""
 
@@ -119,9 +133,19 @@ def _orthogonal(readout: Fields, features: Fields, network: Network) -> Fields:
     return readout - inner(readout, basis) @ basis
 
 
-def look(state: State, inputs: Float[Array, "sample coordinate"], scales: Scales) -> Pass:
-    """The fields and outputs of samples now; what had to be drawn for them is forgotten."""
-    return forward(state.network, state.parameters, inputs, scales.branch, scales.tolerance)[1]
+def look(state: State, inputs: Float[Array, "sample coordinate"], scales: Scales) -> Float[Array, "sample out"]:
+    """The outputs of samples now; what had to be drawn for them is forgotten."""
+    return forward(state.network, state.parameters, inputs, scales.branch, scales.tolerance)[1].outputs
+
+
+def look_inside(state: State, inputs: Float[Array, "sample coordinate"], scales: Scales) -> tuple[Network, Look]:
+    """The fields of samples now; what had to be drawn for them is kept, since fields of several steps are compared."""
+    network, passed = forward(state.network, state.parameters, inputs, scales.branch, scales.tolerance)
+    if passed.outputs.shape[1] != 1:
+        return network, Look(passed, (), ())
+    unit = jnp.ones_like(passed.outputs)
+    network, gradients, coefficients = backward(network, state.parameters, passed, unit, scales.branch, scales.tolerance)
+    return network, Look(passed, gradients, coefficients)
 
 
 def advance(
@@ -157,7 +181,7 @@ def advance(
             twice = descend(euler, (), again, scales.rates, time, rule, step)[0]
             return there._replace(parameters=jax.tree.map(lambda p, q: (p + q) / 2, here.parameters, twice))
 
-        outputs = look(now, data.inputs[data.index[step]], scales).outputs
+        outputs = look(now, data.inputs[data.index[step]], scales)
         return jax.lax.fori_loop(0, rule.substeps, heun, now), outputs
 
     one = flow if rule.kind == "flow" else discrete

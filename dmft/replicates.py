@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 
 from .coordinates import coordinates
 from .edge import Edge
-from .march import SEGMENT, Data, Scales, State, advance_all, look, start
-from .network import Network, Parameters, Pass
+from .march import SEGMENT, Data, Look, Scales, State, advance_all, look, look_inside, start
+from .network import Network, Parameters
 from .noise import random_key, sobol
 from .population import Nodes, Particles, Population, Primitives
 from .problem import Problem
@@ -70,7 +70,7 @@ class Run:
     steps: np.ndarray
     train: Float[np.ndarray, "replicate record sample out"]
     test: Float[np.ndarray, "replicate record test out"] | None
-    looks: dict[int, Pass]
+    looks: dict[int, Look]
     state: State
     ranks: tuple[tuple[int, int], ...]
     particles: int
@@ -113,7 +113,7 @@ class _Kept(NamedTuple):
 
     train: dict[int, np.ndarray]
     test: dict[int, np.ndarray]
-    looks: dict[int, Pass]
+    looks: dict[int, Look]
 
 
 class _March:
@@ -215,13 +215,13 @@ class _March:
     def _note(self, step: int, records: Sequence[int], kept: _Kept) -> None:
         """Predictions and fields that the sweep itself does not give."""
         if step in self.at:
-            kept.looks[step] = jax.tree.map(np.asarray, look_all(self.state, self.data.inputs, self.scales))
+            kept.looks[step] = self._look_inside()
         if step in records and not self.problem.full_batch:
-            kept.train[step] = np.asarray(look_all(self.state, self.data.inputs, self.scales).outputs)
+            kept.train[step] = np.asarray(look_all(self.state, self.data.inputs, self.scales))
         elif step == self.problem.steps:
             kept.train[step] = self._attempt(step, step + 1)[1][:, 0]
         if step in records and self.test is not None:
-            kept.test[step] = np.asarray(look_all(self.state, self.test, self.scales).outputs)
+            kept.test[step] = np.asarray(look_all(self.state, self.test, self.scales))
 
     def _attempt(self, begin: int, end: int) -> tuple[State, np.ndarray]:
         """The state and the outputs of some steps, unless a basis had no room."""
@@ -242,16 +242,26 @@ class _March:
         """Some steps; again from their beginning with more room where a basis was full."""
         while True:
             state, outputs = self._attempt(begin, end)
-            rooms = [self._room_for(edge) for edge in state.network.edges]
-            enough = rooms == [_room_of(edge) for edge in state.network.edges]
-            full = any(bool(edge.full.any()) for edge in state.network.edges)
-            self.exhausted = (full and enough) or any(_overdrawn(p) for p in state.network.populations)
-            if self.exhausted:
+            if self._settled(state):
                 return outputs
-            base = self.state if full else state
+
+    def _look_inside(self) -> Look:
+        """Fields of the training samples, which the bases then know."""
+        while True:
+            network, found = look_inside_all(self.state, self.data.inputs, self.scales)
+            if self._settled(self.state._replace(network=network)):
+                return jax.tree.map(np.asarray, found)
+
+    def _settled(self, after: State) -> bool:
+        """Go on from a state, with more room where another look could lack it; False if a basis was full and the state is void."""
+        edges = after.network.edges
+        rooms = [self._room_for(edge) for edge in edges]
+        enough, full = rooms == [_room_of(edge) for edge in edges], any(bool(edge.full.any()) for edge in edges)
+        self.exhausted = (full and enough) or any(_overdrawn(p) for p in after.network.populations)
+        if not self.exhausted:
+            base = self.state if full else after
             self.state = base if enough else grown(base, rooms)
-            if not full:
-                return outputs
+        return self.exhausted or not full
 
     def _room_for(self, edge: Edge) -> tuple[int, int]:
         """Room for the vectors there are and those of another look: as it is, or twice that, but no more than can be needed."""
@@ -277,9 +287,15 @@ def start_all(network: Network, data: Data, scales: Scales, *, orthogonal: bool,
 
 
 @jax.jit
-def look_all(state: State, inputs: Array, scales: Scales) -> Pass:
+def look_all(state: State, inputs: Array, scales: Scales) -> Float[Array, "replicate sample out"]:
     """`look` for all replicates."""
     return jax.vmap(lambda s: look(s, inputs, scales))(state)
+
+
+@jax.jit
+def look_inside_all(state: State, inputs: Array, scales: Scales) -> tuple[Network, Look]:
+    """`look_inside` for all replicates."""
+    return jax.vmap(lambda s: look_inside(s, inputs, scales))(state)
 
 
 def grown(state: State, rooms: Sequence[tuple[int, int]]) -> State:

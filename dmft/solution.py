@@ -12,6 +12,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.stats import t as student
 
+Pairs = Mapping[tuple[int, int, int], np.ndarray]
+
 
 class Result(Enum):
     """How a solve ended; the value is the sentence that is shown."""
@@ -73,7 +75,10 @@ class Solution:
         loss: mean loss of the training samples.
         predictions: of the training samples, (record, sample, output).
         test: of the test samples, or None.
-        kernels: feature kernels ``<phi_mu phi_nu>`` by (layer from 1, step), (sample, sample).
+        kernels: feature kernels ``<phi_mu(t) phi_nu(s)>`` by (layer from 1, t, s), (sample, sample), between the steps asked for.
+        gradients: kernels ``<g_mu(t) g_nu(s)>`` of ``g = n df/dh`` likewise, for one output.
+        responses: ``<phi_mu(t) r_nu(s)>`` of the features of a layer and the Gaussian part r of the gradients that come back to it,
+            likewise; the sum over s' of the response function A(t, s') times the next layer's gradient kernel (s', s).
         fields: by (layer from 1, step).
         ranks: of every hidden matrix, forward and backward.
         result: how it ended.
@@ -84,11 +89,34 @@ class Solution:
     loss: Curve
     predictions: Curve
     test: Curve | None
-    kernels: Mapping[tuple[int, int], Float[np.ndarray, "sample sample"]]
+    kernels: Pairs
+    gradients: Pairs
+    responses: Pairs
     fields: Mapping[tuple[int, int], Fields]
     ranks: tuple[tuple[int, int], ...]
     result: Result
     stats: Mapping[str, Any]
+
+    def kernel(self, layer: int, step: int, other: int | None = None) -> Float[np.ndarray, "sample sample"]:
+        """``<phi_mu(t) phi_nu(s)>`` of a hidden layer (from 1); s is t where it is left out.
+
+        Raises:
+            ValueError: if a step was not asked for.
+        """
+        key = (layer, step, step if other is None else other)
+        if key not in self.kernels:
+            raise ValueError(f"there is no kernel of layer {layer} at the steps {key[1:]}; name its steps in `at` of `solve`")
+        return self.kernels[key]
+
+    def response(self, layer: int) -> Float[np.ndarray, "t sample s sample2"]:
+        """The response function ``A(t, s) = <d phi(h(t)) / d r(s)>`` of a hidden layer with a matrix above, between all steps asked for.
+
+        It is solved from `responses` by least squares, so these steps should be all of them, from 0 without a gap.
+        """
+        steps = sorted({key[1] for key in self.kernels})
+        block = lambda pairs, which: np.block([[pairs[which, t, s] for s in steps] for t in steps])  # noqa: E731
+        found = block(self.responses, layer) @ np.linalg.pinv(block(self.gradients, layer + 1), rcond=1e-8, hermitian=True)
+        return found.reshape(len(steps), -1, len(steps), self.predictions.value.shape[1])
 
     def frame(self, **labels: Any) -> pd.DataFrame:
         """The loss in the long form that `widelimit.figures` compares, with columns of the interval."""

@@ -10,11 +10,12 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 
+from .kernels import look_at
 from .lazy import run_lazy
 from .losses import sample_losses
 from .problem import Problem
 from .replicates import Progress, Run, Settings, run
-from .solution import Curve, Fields, Result, Solution, SolveError
+from .solution import Curve, Result, Solution, SolveError
 
 REPLICATES = 8
 PILOT = 256  # particles of the first look, twice as many replicates
@@ -193,14 +194,16 @@ def _solution(problem: Problem, runs: Sequence[Run], error: float, method: str, 
         result = Result.basis_exhausted
     elif method in ("particles", "lazy") and (len(used) < 2 or not loss.bound <= error):
         result = Result.not_converged
-    kernels, fields = _kernels(last)
+    inside = look_at(last)
     return Solution(
         steps=last.steps,
         loss=loss,
         predictions=_curve([r.train for r in used], particles),
         test=None if last.test is None else _curve([r.test for r in used if r.test is not None], particles),
-        kernels=kernels,
-        fields=fields,
+        kernels=inside.kernels,
+        gradients=inside.gradients,
+        responses=inside.responses,
+        fields=inside.fields,
         ranks=last.ranks,
         result=result,
         stats={
@@ -211,16 +214,6 @@ def _solution(problem: Problem, runs: Sequence[Run], error: float, method: str, 
             "diverged at": last.diverged_at,
         },
     )
-
-
-def _kernels(last: Run) -> tuple[dict[tuple[int, int], np.ndarray], dict[tuple[int, int], Fields]]:
-    """Feature kernels, means over replicates; fields of the first replicate."""
-    kernels, fields = {}, {}
-    for step, passed in last.looks.items():
-        for layer, (before, features) in enumerate(zip(passed.before, passed.features, strict=True), start=1):
-            kernels[layer, step] = last.inner(features, features).mean(0)
-            fields[layer, step] = Fields(np.asarray(before[0]), np.asarray(features[0]))
-    return kernels, fields
 
 
 def _detail(solution: Solution, error: float) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from widelimit.dmft import Problem, Result, Rule, Settings, SolveError, run, solve
+from widelimit.dmft.alternating import alternate
 from widelimit.theory.constants import Constants
 from widelimit.theory.zoo import gpt, mlp, resnet
 
@@ -232,7 +233,7 @@ def test_a_stream_of_branches_has_the_noise_of_each_layer():
     z = np.random.default_rng(0).standard_normal(400_000)
     variance = 1.0
     for layer in (1, 2, 3, 4):
-        assert found.kernels[layer, 0][0, 0] == pytest.approx(np.mean(np.tanh(variance**0.5 * z) ** 2), abs=5e-3)
+        assert found.kernel(layer, 0)[0, 0] == pytest.approx(np.mean(np.tanh(variance**0.5 * z) ** 2), abs=5e-3)
         variance += np.mean(np.tanh(variance**0.5 * z) ** 2) / 3
 
 
@@ -276,6 +277,25 @@ def test_networks_that_are_not_dense_are_refused():
 def test_bad_rules_are_named(options: dict, message: str):
     with pytest.raises(ValueError, match=message):
         Rule(**options)
+
+
+def test_kernels_and_responses_agree_with_the_alternating_method():
+    """A small rate, where Euler steps of the tangent kernel are close: features, gradients and path derivatives of the first layer."""
+    p = problem(rate=0.3, steps=4, samples=2)
+    at = tuple(range(5))
+    found = solve(p, particles=2048, at=at)
+    other = alternate(p, samples=4000, iterations=8).kernels
+    block = lambda pairs, layer: np.block([[pairs[layer, t, s] for s in at] for t in at])  # noqa: E731
+    np.testing.assert_allclose(block(found.kernels, 2), other.features[2], atol=0.06)
+    np.testing.assert_allclose(block(found.gradients, 1), other.gradients[1], atol=0.08)
+    mine, theirs = found.response(1).reshape(10, 10), np.asarray(other.ahead[1])
+    assert np.abs(theirs).max() > 0.05
+    np.testing.assert_allclose(mine[2:, :2], theirs[2:, :2], atol=0.02)
+    for t in at:  # causal: features at t respond to what came back before
+        assert np.abs(mine[2 * t : 2 * t + 2, 2 * t :]).max() < 0.02
+    assert found.kernel(1, 3, 1) == pytest.approx(found.kernel(1, 1, 3).T)
+    with pytest.raises(ValueError, match="there is no kernel of layer 1 at the steps"):
+        found.kernel(1, 9)
 
 
 @pytest.mark.slow

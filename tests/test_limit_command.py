@@ -69,7 +69,7 @@ def test_networks_get_the_same_arrays_and_constants(tmp_path: Path):
     """At initialisation the mean loss is that of the limit: half the mean square of the targets and the variance 1/n of the output."""
     problem = perceptron(steps=1)
     found = networks(problem, {64: 800}, Store(tmp_path), case="test", progress=lambda line: None).losses[64][:, 0]
-    kernel = solve(problem, particles=4096, at=(0,)).kernels[2, 0]
+    kernel = solve(problem, particles=4096, at=(0,)).kernel(2, 0)
     expected = (problem.values**2).mean() / 2 + np.diag(kernel).mean() / 64 / 2
     assert abs(found.mean() - expected) < 4 * found.std() / 800**0.5
 

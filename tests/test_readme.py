@@ -47,6 +47,18 @@ def test_chains_and_pieces_are_as_shown():
     assert set(piece.splitlines()) <= set(as_text(derive(mlp, "adam", alignment="symbolic")).splitlines())
 
 
+def test_the_limit_prints_what_it_says():
+    text = README.read_text(encoding="utf-8")
+    section = text[text.index("## The limit of infinite width") :]
+    code, shown = (re.search(rf"```{kind}\n(.*?)```", section, re.S) for kind in ("python", "text"))
+    assert code is not None and shown is not None
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code[1], {})
+    numbers = [[float(x) for x in re.findall(r"-?\d+\.\d+", part)] for part in (printed.getvalue(), shown[1])]
+    assert len(numbers[0]) == len(numbers[1]) and max(abs(a - b) for a, b in zip(*numbers, strict=True)) < 0.011
+
+
 def test_the_table_is_the_one_derived():
     from widelimit.theory import derive, find_architecture
     from widelimit.theory.printing import as_markdown

@@ -87,7 +87,7 @@ def draw(rich: dict[float, Solution], lazy: Solution, gaps: np.ndarray, stem: Pa
         fits.set(title="Leaving the lazy limit", xlabel="richness", xscale="log", yscale="log")
         fits.legend(labelcolor=INK, fontsize=6)
         most = max(rich)
-        kernels = [rich[most].kernels[layer, step] for step in (0, size.steps)]
+        kernels = [rich[most].kernel(layer, step) for step in (0, size.steps)]
         for ax, kernel, step in zip((before, after), kernels, (0, size.steps), strict=True):
             ax.imshow(kernel, cmap="RdBu_r", vmin=-kernels[1].max(), vmax=kernels[1].max())
             ax.set(title=f"Features, step {step}", xticks=[], yticks=[])
