@@ -85,6 +85,8 @@ def draw(rich: dict[float, Solution], lazy: Solution, gaps: np.ndarray, stem: Pa
         fits.errorbar(SMALL, gaps.mean(0), yerr=gaps.std(0) / KEYS**0.5, fmt="o", color=INK, ms=4, label="largest gap to lazy")
         fits.plot(SMALL, gaps.mean(0)[0] * (np.array(SMALL) / SMALL[0]) ** 2, "--", color=QUIET, lw=1.0, label="richness^2")
         fits.set(title="Leaving the lazy limit", xlabel="richness", xscale="log", yscale="log")
+        fits.set_xticks(SMALL, [f"{g:g}" for g in SMALL])
+        fits.minorticks_off()
         fits.legend(labelcolor=INK, fontsize=6)
         most = max(rich)
         kernels = [rich[most].kernel(layer, step) for step in (0, size.steps)]

@@ -232,7 +232,7 @@ def draw(size: Size, predicted: Curves, measured: Curves, table: pd.DataFrame, s
             curves.errorbar(size.points, mean, yerr=2 * error, fmt="o", ms=3, color=shades[float(n)], mec="white", mew=0.3)
             curves.plot(size.points, row, color=shades[float(n)], lw=1.0, label=f"n = {n:.0f}")
         curves.plot(size.points, predicted.mean[0], color=LIMIT, lw=1.4, label="limit")
-        curves.set(title="Networks (points), predictions (lines)", xlabel="log2 learning rate", ylabel="loss", yscale="log")
+        curves.set(title="Networks and predictions", xlabel="log2 learning rate", ylabel="loss", yscale="log")
         x = table["width"]
         for name, style, colour in (("measured", "o", INK), ("predicted", "-", LIMIT)):
             optima.errorbar(x, table[f"best, {name}"], yerr=2 * table[f"best, {name}, error"], fmt=style, ms=4, color=colour, label=name)
