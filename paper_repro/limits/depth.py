@@ -30,7 +30,7 @@ STEP = 4
 class Size:
     """Depths, particles, replicates; width and seeds of networks beside them."""
 
-    depths: tuple[int, ...] = (2, 4, 8, 16)
+    depths: tuple[int, ...] = (2, 4, 8)
     particles: int = 1024
     replicates: int = 8
     width: int = 256

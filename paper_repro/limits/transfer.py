@@ -50,9 +50,9 @@ class Size:
 
     octaves: tuple[float, float, float] = (-1.0, 1.0, 0.25)
     steps: int = 8
-    particles: int = 32768
+    particles: int = 16384
     law: int = 64
-    systems: int = 1200
+    systems: int = 1000
     seeds: tuple[tuple[int, int], ...] = ((32, 1500), (64, 1500), (128, 1500), (256, 1000), (512, 400))
     device: str = "cpu"
 

@@ -1,4 +1,4 @@
-"""Every option of the solver beside finite networks: momentum, decay, batches, other losses, residual branches, Adam, signs, digits.
+"""Options of the solver beside finite networks: momentum, decay, batches, another loss, residual branches, Adam, signs of gradients.
 
 Two widths n and 2n extrapolate the mean over initialisations to infinite width, ``2 m(2n) - m(n)``, where the first correction is gone.
 """
@@ -6,7 +6,7 @@ Two widths n and 2n extrapolate the mean over initialisations to infinite width,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +43,14 @@ class Size:
     width: int = 128
     seeds: int = 192
     error: float = 1e-3
-    names: tuple[str, ...] = ("momentum", "decay", "minibatch", "logistic", "resnet", "adam", "sign", "digits")
-    fewer: dict[str, int] = field(default_factory=lambda: {"digits": 24})
+    names: tuple[str, ...] = ("momentum", "decay", "minibatch", "logistic", "resnet", "adam", "sign")
     device: str = "cpu"
 
 
 PRESETS = {
     "smoke": Size(32, 16, 1e-2, ("momentum", "minibatch")),
     "laptop": Size(),
-    "gpu": Size(512, 512, 3e-4, fewer={"digits": 64}, device="cuda"),
+    "gpu": Size(512, 512, 3e-4, device="cuda"),
 }
 
 
@@ -87,9 +86,9 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress, e
     size, found = PRESETS[preset], []
     for name in size.names:
         problem, told = find_problem(name).make(), telling(progress, f"{name}: ")
-        scale = {"digits": 10.0, "sign": 5.0, "adam": 2.0}.get(name, 1.0)  # they cost more than the others
+        scale = {"sign": 5.0, "adam": 2.0}.get(name, 1.0)  # they cost more than the others
         limit = solve(problem, error=size.error * scale, progress=told)
-        seeds = dict.fromkeys((size.width, 2 * size.width), size.fewer.get(name, size.seeds))
+        seeds = dict.fromkeys((size.width, 2 * size.width), size.seeds)
         beside = networks(problem, seeds, Store(store_home), case=name, progress=progress, device=size.device, engine=engine)
         found.append(Beside(name, limit, beside, *_control(problem, name)))
     claims = tuple(one.claim(untested=preset == "smoke") for one in found)
