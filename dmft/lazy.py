@@ -93,7 +93,7 @@ def run_lazy(problem: Problem, settings: Settings, keys: Sequence[int]) -> Run:
     train, test = coordinates(problem.inputs, problem.test)
     samples = jnp.asarray(train if test is None else np.concatenate([train, test]))
     state = begin(problem, settings, keys)
-    kernels = np.asarray(tangent_kernels(state, samples, scales))
+    kernels = np.asarray(tangent_kernels(state, samples, scales))  # of one problem: all replicates have its scales
     records = recorded(problem)
     found = np.stack([train_kernel(problem, kernel, records) for kernel in kernels])
     count = len(train)

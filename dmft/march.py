@@ -194,14 +194,13 @@ def advance(
     return jax.lax.fori_loop(begin, end, body, (state, room))
 
 
-@partial(jax.jit, static_argnames=("rule", "loss", "spread", "parallel"))
+@partial(jax.jit, static_argnames=("rule", "loss", "parallel"))
 def advance_all(
-    state: State, data: Data, scales: Scales, begin: Array, end: Array, *, rule: Rule, loss: str, spread: bool, parallel: bool
+    state: State, data: Data, scales: Scales, begin: Array, end: Array, *, rule: Rule, loss: str, parallel: bool
 ) -> tuple[State, Float[Array, "replicate step batch out"]]:
-    """`advance` for all replicates.
+    """`advance` for all replicates, each with its own scales.
 
     Args:
-        spread: each has scales of its own.
         parallel: all at once, as a GPU wants it; else one after the other, which takes a CPU a third of the time, since each stays
             in its cache and a basis that needs no more vectors costs nothing.
     """
@@ -210,7 +209,5 @@ def advance_all(
         return advance(now, data, own, begin, end, rule, loss)
 
     if parallel:
-        return jax.vmap(one, in_axes=(0, 0 if spread else None))(state, scales)
-    if spread:
-        return jax.lax.map(lambda pair: one(*pair), (state, scales))
-    return jax.lax.map(lambda now: one(now, scales), state)
+        return jax.vmap(one)(state, scales)
+    return jax.lax.map(lambda pair: one(*pair), (state, scales))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..theory.constants import Constants
 from .coordinates import coordinates
 from .edge import Edge
 from .march import SEGMENT, Data, Look, Scales, State, advance_all, look, look_inside, start
@@ -43,6 +44,7 @@ class Settings:
         cut: `CUT`, relative to the square of the richness.
         dtype: of fields.
         nodes: per variable, of a quadrature.
+        parallel: all replicates at once, or one after the other; by default at once where there is an accelerator.
     """
 
     particles: int = 1024
@@ -51,6 +53,7 @@ class Settings:
     cut: float = CUT
     dtype: str = "float64"
     nodes: int = 32
+    parallel: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,7 @@ def run(
     keys: Sequence[int],
     *,
     at: Sequence[int] = (),
+    constants: Sequence[Constants] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Run:
     """Solve with independent noise for every key.
@@ -98,9 +102,16 @@ def run(
         settings: how.
         keys: of the replicates' noise.
         at: steps at which fields are kept.
+        constants: of every replicate, in place of the problem's: several learning rates or richnesses as one program.
         progress: called with the part that is done.
+
+    Raises:
+        ValueError: if there are not as many constants as keys.
     """
-    return _March(problem, settings, keys, tuple(at)).run(progress or (lambda part: None))
+    if constants is not None and len(constants) != len(keys):
+        raise ValueError(f"there are {len(constants)} `constants` for {len(keys)} `keys`; every replicate needs its own")
+    variants = [problem.with_constants(own) for own in constants or ()]
+    return _March(problem, settings, keys, tuple(at), variants).run(progress or (lambda part: None))
 
 
 def begin(problem: Problem, settings: Settings, keys: Sequence[int]) -> State:
@@ -119,9 +130,10 @@ class _Kept(NamedTuple):
 class _March:
     """The sweep with its bookkeeping: rooms that grow, records, divergence."""
 
-    def __init__(self, problem: Problem, settings: Settings, keys: Sequence[int], at: tuple[int, ...]):
+    def __init__(self, problem: Problem, settings: Settings, keys: Sequence[int], at: tuple[int, ...], variants: Sequence[Problem] = ()):
         self.problem, self.settings, self.at = problem, settings, at
-        self.scales = scales_of(problem, settings.cut)
+        each = [scales_of(one, settings.cut) for one in variants] if variants else [scales_of(problem, settings.cut)] * len(keys)
+        self.scales = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
         train, test = coordinates(problem.inputs, problem.test, entrywise=problem.rule.entrywise)
         index = problem.index if problem.index is not None else np.arange(len(train))[None]
         schedule = np.ones(1) if problem.schedule is None else np.asarray(problem.schedule, float)
@@ -233,8 +245,7 @@ class _March:
             jnp.array(end),
             rule=self.problem.rule,
             loss=self.problem.loss,
-            spread=False,
-            parallel=jax.default_backend() != "cpu",
+            parallel=jax.default_backend() != "cpu" if self.settings.parallel is None else self.settings.parallel,
         )
         return state, np.asarray(outputs)
 
@@ -283,19 +294,19 @@ class _March:
 @partial(jax.jit, static_argnames=("orthogonal", "memories"))
 def start_all(network: Network, data: Data, scales: Scales, *, orthogonal: bool, memories: int) -> State:
     """`start` for all replicates."""
-    return jax.vmap(lambda n: start(n, data, scales, orthogonal=orthogonal, memories=memories))(network)
+    return jax.vmap(lambda n, own: start(n, data, own, orthogonal=orthogonal, memories=memories))(network, scales)
 
 
 @jax.jit
 def look_all(state: State, inputs: Array, scales: Scales) -> Float[Array, "replicate sample out"]:
     """`look` for all replicates."""
-    return jax.vmap(lambda s: look(s, inputs, scales))(state)
+    return jax.vmap(lambda s, own: look(s, inputs, own))(state, scales)
 
 
 @jax.jit
 def look_inside_all(state: State, inputs: Array, scales: Scales) -> tuple[Network, Look]:
     """`look_inside` for all replicates."""
-    return jax.vmap(lambda s: look_inside(s, inputs, scales))(state)
+    return jax.vmap(lambda s, own: look_inside(s, inputs, own))(state, scales)
 
 
 def grown(state: State, rooms: Sequence[tuple[int, int]]) -> State:

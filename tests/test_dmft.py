@@ -180,6 +180,30 @@ def test_a_key_fixes_every_number():
     assert (a.predictions.value != c.predictions.value).any()
 
 
+def test_replicates_with_rates_of_their_own_are_those_of_single_runs():
+    p = problem(steps=4)
+    rates = (0.1, 0.3)
+    constants = [p.constants.with_rate(rate) for rate in rates]
+    together = run(p, Settings(256), [7, 7], constants=constants).train
+    for rate, own in zip(rates, together, strict=True):
+        alone = run(p.with_constants(p.constants.with_rate(rate)), Settings(256), [7, 8]).train[0]
+        np.testing.assert_allclose(own, alone, atol=1e-10)
+    with pytest.raises(ValueError, match="there are 2 `constants` for 3 `keys`"):
+        run(p, Settings(256), [0, 1, 2], constants=constants)
+
+
+def test_replicates_at_once_are_those_one_after_the_other():
+    p = problem(steps=4)
+    one, other = (losses(p, Settings(256, parallel=together), 4) for together in (False, True))
+    np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+def test_more_samples_than_memory_holds_are_refused_before_anything_is_computed():
+    x, y = points(6000, 10)
+    with pytest.raises(ValueError, match=r"6000 samples per step need 32768 particles or more.*take fewer samples, or batches"):
+        solve(problem(samples=6000, inputs=x, targets=y))
+
+
 def test_float32_fields_change_little():
     for richness in (1.0, 0.03):
         p = problem(richness=richness, activation="relu", rate=0.2, steps=20)

@@ -11,6 +11,7 @@ points with full batches it sits at the edge of stability, where the loss of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ...dmft import Problem, Settings, run, solve
 from ...figures.style import INK, LIMIT, colours, letter, panels, save, styled
 from ...synthetic.engines import Engine
 from ...synthetic.store import Store
+from ...theory.constants import Constants
 from ...theory.curves import find_optima
 from ...theory.zoo import mlp
 from ..claims import Claim, Control
@@ -96,13 +98,16 @@ class Curves:
 
 def predict(size: Size, progress: Progress) -> Curves:
     """The limit, and the limit with its first correction at every width."""
-    limit, bias = [], []
-    for x in size.points:
-        problem = _problem(float(x), size)
-        progress(f"transfer: the limit and {size.systems} systems of {size.law} particles at the rate 2^{x:g}")
-        limit.append(_moments(_last(problem, Settings(size.particles, dtype="float32"), 8)))
-        law = Settings(size.law, noise="random", cut=1e-8)
-        bias.append(_moments(_last(problem, law, size.systems)))
+    problem = _problem(0.0, size)
+    constants = problem.constants
+    assert constants is not None
+    rates = [constants.with_rate(float(2**x)) for x in size.points]
+    progress(f"transfer: the limit at {len(rates)} rates, by {size.particles} particles")
+    limit = _all_rates(problem, Settings(size.particles, dtype="float32"), 8, rates)
+    bias = []
+    for x, own in zip(size.points, rates, strict=True):
+        progress(f"transfer: {size.systems} systems of {size.law} particles at the rate 2^{x:g}")
+        bias += _all_rates(problem, Settings(size.law, noise="random", cut=1e-8), size.systems, [own])
     (mean, error), (few, spread) = (np.array(rows).T for rows in (limit, bias))
     slope, slope_error = size.law * (few - mean), size.law * np.hypot(spread, error)
     widths = np.array([float(n) for n, _ in size.seeds])
@@ -118,9 +123,12 @@ def _problem(octave: float, size: Size) -> Problem:
     return Problem(net, *sphere(samples=samples), size.steps, rich(net, learning_rate=float(2**octave)), index=index)
 
 
-def _last(problem: Problem, settings: Settings, count: int) -> np.ndarray:
-    found = run(problem, settings, range(count)).train[:, -1]
-    return ((problem.values - found) ** 2).sum(-1).mean(-1) / 2
+def _all_rates(problem: Problem, settings: Settings, count: int, rates: Sequence[Constants]) -> list[tuple[float, float]]:
+    """Mean and standard error of the last loss at every rate; the noise is the same at all."""
+    keys = [key for _ in rates for key in range(count)]
+    found = run(problem, settings, keys, constants=[own for own in rates for _ in range(count)]).train[:, -1]
+    losses = ((problem.values - found) ** 2).sum(-1).mean(-1) / 2
+    return [_moments(own) for own in losses.reshape(len(rates), count)]
 
 
 def _moments(losses: np.ndarray) -> tuple[float, float]:
