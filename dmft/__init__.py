@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "depth": ("solve_deep",),
     "problem": ("Problem",),
     "replicates": ("Settings", "run"),
     "rules": ("Rule",),

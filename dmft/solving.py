@@ -106,7 +106,8 @@ def _method(problem: Problem, method: str) -> str:
 def _primitives(problem: Problem) -> int:
     """Gaussian variables of a linear network: those of the inputs, and one per basis vector, which a batch can add every step."""
     batch = len(problem.inputs) if problem.index is None else problem.index.shape[1]
-    wanted = sum(problem.inputs.shape) + 4 * batch + 3 * problem.steps + 64
+    matrices = len(problem.layout.hidden) if problem.layout.wiring.residual else 1  # of a stream, all draw from one population
+    wanted = sum(problem.inputs.shape) + matrices * (4 * batch + 3 * problem.steps + 64)
     return 1 << (wanted - 1).bit_length()
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from widelimit.dmft import Problem, Result, Rule, Settings, SolveError, run, solve
+from widelimit.dmft import Problem, Result, Rule, Settings, SolveError, run, solve, solve_deep
 from widelimit.dmft.alternating import alternate
 from widelimit.theory.constants import Constants
 from widelimit.theory.zoo import gpt, mlp, resnet
@@ -259,6 +259,21 @@ def test_a_stream_of_branches_has_the_noise_of_each_layer():
     for layer in (1, 2, 3, 4):
         assert found.kernel(layer, 0)[0, 0] == pytest.approx(np.mean(np.tanh(variance**0.5 * z) ** 2), abs=5e-3)
         variance += np.mean(np.tanh(variance**0.5 * z) ** 2) / 3
+
+
+def test_infinite_depth_is_where_finite_depths_go():
+    """Linear branches, solved without sampling error: depth 32 is nearer to the extrapolation by the factor of 1/L."""
+    net = resnet(inputs=4, outputs=1, activation="identity", base=1)
+    x, y = points(2, 4)
+    deep = Problem(net, x, y, 4, Constants.rich(net, learning_rate=0.1, base={"n": 1, "L": 1}), sizes={"L": 2})
+    found = solve_deep(deep, depths=(2, 4, 8))
+    assert not found.loss.error.any() and np.abs(found.loss.bias).max() < 0.02
+    gaps = [np.abs(solve(replace(deep, sizes={"L": d})).loss.value - found.loss.value).max() for d in (4, 12)]
+    assert gaps[0] / gaps[1] > 2
+    with pytest.raises(ValueError, match=r"`depths` is .4, 2, 8.; give at least three, increasing"):
+        solve_deep(deep, depths=(4, 2, 8))
+    with pytest.raises(ValueError, match=r"`mlp` is given no size of the axis `L`"):
+        solve_deep(problem())
 
 
 @pytest.mark.parametrize(
