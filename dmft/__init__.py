@@ -6,8 +6,9 @@ from typing import Any
 _HOMES = {
     "depth": ("solve_deep",),
     "problem": ("Problem",),
-    "replicates": ("Settings", "run"),
+    "replicates": ("run",),
     "rules": ("Rule",),
+    "settings": ("Settings",),
     "solution": ("Curve", "Result", "Solution", "SolveError"),
     "solving": ("solve",),
 }

@@ -15,8 +15,9 @@ from .losses import errors
 from .march import Scales, State
 from .network import backward, forward
 from .problem import Problem
-from .replicates import Run, Settings, begin, recorded
+from .replicates import Run, begin, recorded
 from .scales import scales_of
+from .settings import Settings
 
 Kernel = Float[Array, "sample out sample out"]
 

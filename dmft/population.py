@@ -105,3 +105,11 @@ class Nodes:
 
 
 Population = Particles | Primitives | Nodes
+
+
+def overdrawn(population: Population) -> bool:
+    """Whether more variables were drawn than there are (in any replicate); particles never run out."""
+    if isinstance(population, Particles):
+        return False
+    most = population.size if isinstance(population, Primitives) else population.points.shape[-2]
+    return bool((population.used > most).any())

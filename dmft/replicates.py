@@ -16,44 +16,20 @@ from jaxtyping import Array, Float
 from ..theory.constants import Constants
 from .coordinates import coordinates
 from .edge import Edge
+from .initial import empty_network
 from .march import SEGMENT, Data, Look, Scales, State, advance_all, look, look_inside, start
 from .network import Network, Parameters
-from .noise import random_key, sobol
-from .population import Nodes, Particles, Population, Primitives
+from .population import overdrawn
 from .problem import Problem
 from .scales import scales_of
+from .settings import Settings
 
 Progress = Callable[[str, float, float], None]
 """Called with a label, the work done and the work in all."""
 
-CUT = 1e-6  # variance left out of a basis at richness one; the error of a loss is near its root times a small constant
 DIVERGED = 1e3
 """A replicate has diverged when its loss is not finite or exceeds this multiple of the loss at initialisation."""
 RECORDS = 60
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a problem is solved.
-
-    Args:
-        particles: of every population.
-        noise: ``quasi`` for accuracy, ``random`` for the law of a network of that width, ``exact`` for linear networks,
-            ``nodes`` for a quadrature.
-        responds: whether the matrix of the backward pass is that of the forward pass (else gradient independence).
-        cut: `CUT`, relative to the square of the richness.
-        dtype: of fields.
-        nodes: per variable, of a quadrature.
-        parallel: all replicates at once, or one after the other; by default at once where there is an accelerator.
-    """
-
-    particles: int = 1024
-    noise: str = "quasi"
-    responds: bool = True
-    cut: float = CUT
-    dtype: str = "float64"
-    nodes: int = 32
-    parallel: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,40 +121,11 @@ class _March:
         self.state = self._start(keys)
 
     def _start(self, keys: Sequence[int]) -> State:
-        networks = [self._empty(key) for key in keys]
+        drawn = self.data.inputs.shape[1] + self.data.targets.shape[1]
+        networks = [empty_network(self.problem, self.settings, key, drawn=drawn, room=self._room) for key in keys]
         network = jax.tree.map(lambda *leaves: (np if isinstance(leaves[0], np.ndarray) else jnp).stack(leaves), *networks)
         orthogonal = self.settings.noise == "quasi" and self.data.inputs.shape[0] < self.settings.particles // 4
         return start_all(network, self.data, self.scales, orthogonal=orthogonal, memories=self.problem.rule.memories)
-
-    def _empty(self, key: int) -> Network:
-        wiring = replace(self.problem.layout.wiring, dense=self.problem.rule.entrywise)
-        drawn = self.data.inputs.shape[1] + self.data.targets.shape[1]
-        populations = tuple(self._population(key, p, drawn) for p in range(wiring.last + 1))
-        room = self._room
-        size = [_size(p) for p in populations]
-        edges = tuple(
-            Edge.empty(
-                (room, room),
-                tuple(size[p] for p in wiring.populations(e)),  # type: ignore[arg-type]
-                self.settings.dtype,
-                responds=self.settings.responds,
-                passes=1 if self.settings.noise == "quasi" else 2,
-            )
-            for e in range(wiring.layers - 1)
-        )
-        return Network(wiring, populations, edges)
-
-    def _population(self, key: int, which: int, drawn: int) -> Population:
-        settings, zero = self.settings, np.zeros((), int)
-        if settings.noise == "nodes":
-            return _nodes(drawn, settings.nodes)
-        if settings.noise == "exact":
-            return Primitives(zero, settings.particles, settings.dtype)
-        draws = np.zeros((0, settings.particles))
-        if settings.noise == "quasi":
-            edges = len(self.problem.layout.hidden) if self.problem.layout.wiring.residual else 1
-            draws = sobol(key, which, (self._room * edges, settings.particles))
-        return Particles(jnp.asarray(draws.astype(settings.dtype)), random_key(key, which), zero)
 
     @property
     def _rows(self) -> int:
@@ -268,7 +215,7 @@ class _March:
         edges = after.network.edges
         rooms = [self._room_for(edge) for edge in edges]
         enough, full = rooms == [_room_of(edge) for edge in edges], any(bool(edge.full.any()) for edge in edges)
-        self.exhausted = (full and enough) or any(_overdrawn(p) for p in after.network.populations)
+        self.exhausted = (full and enough) or any(overdrawn(p) for p in after.network.populations)
         if not self.exhausted:
             base = self.state if full else after
             self.state = base if enough else grown(base, rooms)
@@ -341,25 +288,5 @@ def _pieces(marks: Sequence[int], steps: int) -> Iterator[tuple[int, int]]:
     yield steps, steps
 
 
-def _overdrawn(population: Population) -> bool:
-    """Whether more variables were drawn than there are; particles never run out."""
-    return not isinstance(population, Particles) and bool((population.used > _variables(population)).any())
-
-
-def _variables(population: Primitives | Nodes) -> int:
-    return population.size if isinstance(population, Primitives) else population.points.shape[-2]
-
-
 def _room_of(edge: Edge) -> tuple[int, int]:
     return edge.forward.vectors.shape[1], edge.backward.vectors.shape[1]
-
-
-def _size(population: Population) -> int:
-    return population.size if isinstance(population, Primitives) else population.points.shape[1]
-
-
-def _nodes(variables: int, each: int) -> Nodes:
-    points, weights = np.polynomial.hermite_e.hermegauss(each)
-    grid = np.stack([g.ravel() for g in np.meshgrid(*[points] * variables, indexing="ij")])
-    total = np.prod(np.stack([g.ravel() for g in np.meshgrid(*[weights / weights.sum()] * variables, indexing="ij")]), axis=0)
-    return Nodes(jnp.asarray(grid), jnp.asarray(total), jnp.zeros((), int))

@@ -14,7 +14,8 @@ from .kernels import look_at
 from .lazy import run_lazy
 from .losses import sample_losses
 from .problem import Problem
-from .replicates import Progress, Run, Settings, run
+from .replicates import Progress, Run, run
+from .settings import Settings
 from .solution import Curve, Result, Solution, SolveError
 
 REPLICATES = 8
