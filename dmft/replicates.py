@@ -17,6 +17,7 @@ from ..theory.constants import Constants
 from .coordinates import coordinates
 from .edge import Edge
 from .initial import empty_network
+from .losses import sample_losses
 from .march import SEGMENT, Data, Look, Scales, State, advance_all, look, look_inside, start
 from .network import Network, Parameters
 from .population import overdrawn
@@ -28,7 +29,7 @@ Progress = Callable[[str, float, float], None]
 """Called with a label, the work done and the work in all."""
 
 DIVERGED = 1e3
-"""A replicate has diverged when its loss is not finite or exceeds this multiple of the loss at initialisation."""
+"""A replicate has diverged when its loss is not finite or exceeds this multiple of that at initialisation, as in finite networks."""
 RECORDS = 60
 
 
@@ -117,7 +118,7 @@ class _March:
         steps = [np.minimum(np.arange(problem.steps + 1), min(len(a), problem.steps) - 1) for a in (index, schedule)]
         self.data = Data(*(jnp.asarray(a) for a in (train, problem.values, index[steps[0]], schedule[steps[1]])))
         self.test = None if test is None else jnp.asarray(test)
-        self.exhausted = False
+        self.exhausted, self.limit = False, np.inf
         self.state = self._start(keys)
 
     def _start(self, keys: Sequence[int]) -> State:
@@ -165,10 +166,13 @@ class _March:
         return self._collect(kept, diverged)
 
     def _first_too_large(self, outputs: Float[np.ndarray, "replicate step batch out"], begin: int) -> int | None:
-        """The first step at which a prediction is no number, or so large that its loss is `DIVERGED` times that of the targets."""
-        largest = np.abs(outputs).max(axis=(0, 2, 3))
-        limit = DIVERGED**0.5 * max(1.0, float(np.abs(self.data.targets).max()))
-        bad = ~(largest <= limit)
+        """The first step at which the loss of a replicate's batch is no number, or `DIVERGED` times that of the first batch."""
+        targets = self.data.targets[self.data.index[begin : begin + outputs.shape[1]]]
+        losses = sample_losses(jnp.asarray(outputs), jnp.broadcast_to(targets, outputs.shape), self.problem.loss)
+        largest = np.asarray(losses).mean(-1).max(0)
+        if begin == 0:
+            self.limit = DIVERGED * largest[0]
+        bad = ~(largest <= self.limit)
         return begin + int(bad.argmax()) if bad.any() else None
 
     def _note(self, step: int, records: Sequence[int], kept: _Kept) -> None:

@@ -124,9 +124,14 @@ class Solution:
         return pd.DataFrame(
             {
                 "source": "dmft",
+                "case": "",
+                "config": "",
+                "seed": 0,
                 "step": self.steps,
+                "weight": "",
                 "term": "train loss",
                 "value": self.loss.value,
+                "predicted": np.nan,
                 "se": self.loss.error,
                 "low": low,
                 "high": high,

@@ -186,7 +186,7 @@ def _curve(values: Sequence[np.ndarray], particles: Sequence[int]) -> Curve:
 
 def _solution(problem: Problem, runs: Sequence[Run], error: float, method: str, seconds: float) -> Solution:
     last = runs[-1]
-    used = [r for r in runs if r.diverged_at is None] or [last]
+    used = runs if last.diverged_at is None and not last.exhausted else [last]  # an unfinished run has fewer records
     particles = [r.particles for r in used]
     loss = _loss(problem, used)
     result = Result.successful

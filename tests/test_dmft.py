@@ -175,6 +175,8 @@ def test_the_logistic_loss_of_two_layers_against_particles_written_out():
 def test_a_key_fixes_every_number():
     p = problem(steps=4)
     a, b, c = (solve(p, particles=256, key=k) for k in (1, 1, 2))
+    frame = a.frame(case="mine")
+    assert list(frame["value"]) == list(a.loss.value) and (frame["low"] <= frame["value"]).all() and set(frame["case"]) == {"mine"}
     assert (a.predictions.value == b.predictions.value).all()
     assert (a.predictions.value != c.predictions.value).any()
 

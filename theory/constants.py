@@ -71,7 +71,7 @@ class Constants:
         dense = [node for node in architecture.nodes if node.op == "dense" and architecture.node(node.args[0]).op != "one"]
         weights = {}
         for name, own in default.weights.items():
-            std = own.init_std * (gain if any(n.weight == name and _behind_a_map(architecture, n.args[0]) for n in dense) else 1.0)
+            std = own.init_std * (gain if any(n.weight == name and architecture.node(n.args[0]).op == "map" for n in dense) else 1.0)
             last = name == dense[-1].weight or set(architecture.uses(name)[0].dims) == set(dense[-1].dims)
             weights[name] = replace(own, init_std=std / richness if last else std, learning_rate=std**2 * (1.0 if last else richness**2))
         return replace(default, weights=weights)
@@ -83,9 +83,3 @@ class Constants:
     def with_weights(self, **columns: float) -> Constants:
         """The same constants with some columns set for every weight."""
         return replace(self, weights={name: replace(w, **columns) for name, w in self.weights.items()})
-
-
-def _behind_a_map(architecture: Architecture, name: str) -> bool:
-    """Whether a tensor is what an activation makes, perhaps carried into a stack."""
-    node = architecture.node(name)
-    return node.op == "map"
