@@ -112,7 +112,11 @@ _ALL = (
         "Bordelon and Pehlevan (arXiv 2205.09653, arXiv 2304.03408), Yang and Littwin (arXiv 2308.01814)",
         (
             Figure("convergence", "Networks converge to the limit: one as n^-1/2, the mean as 1/n", "limits.convergence", sweeps=True),
-            Figure("variants", "Momentum, decay, batches, the logistic loss, branches, Adam, signs", "limits.variants", sweeps=True),
+            Figure("predictions", "What networks say of learned and unseen samples, beside the limit", "limits.predictions", sweeps=True),
+            Figure("cost", "Error against CPU seconds: this solver, the alternating method, networks", "limits.cost"),
+            Figure(
+                "variants", "Momentum, a schedule, decay, batches, the logistic loss, branches, Adam, signs", "limits.variants", sweeps=True
+            ),
             Figure("digits", "Real inputs: ten classes of digits, cross-entropy, batches", "limits.digits", sweeps=True),
             Figure("law", "How much networks of one width differ, predicted", "limits.law", sweeps=True),
             Figure("richness", "Rich against lazy: losses and kernels", "limits.richness"),

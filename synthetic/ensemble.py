@@ -103,6 +103,7 @@ class Ensemble:
         data_seed: of the order of the batches.
         index: the samples of every step, (steps + 1, batch), instead of ``batch_index(data_seed, ...)``.
         records: at most this many steps are recorded.
+        predictions: keep what the networks say of every validation sample at these steps, too.
         case: label of the frame.
         config: label of the frame.
     """
@@ -130,6 +131,7 @@ class Ensemble:
     data_seed: int = 0
     index: Int[np.ndarray, "step batch"] | None = None
     records: int = 24
+    predictions: bool = False
     case: str = ""
     config: str = ""
 
@@ -218,6 +220,7 @@ class Ensemble:
             "dtype": self.dtype,
             **({"precision": self.precision} if self.precision != "full" else {}),
             **({"rank": self.rank} if self.rank else {}),
+            **({"predictions": True} if self.predictions else {}),
             **({"auxiliary": self.auxiliary.key_data()} if self.auxiliary else {}),
             **({"grid": {name: list(values) for name, values in self.grid.items()}} if self.grid else {}),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,6 @@ from .tasks import Task
 DIVERGED = 1e3
 """A run has diverged when its loss is not finite or exceeds this multiple of the loss at initialisation."""
 
-TERMS = ("train loss", "validation loss")
 
 _MEMORY = 2**27  # on a CPU; 128 MiB at a time take 0.73 to 0.94 of the time of 2 GiB at widths 256 to 2048
 _PIECE = 128  # validation samples at a time
@@ -54,7 +53,8 @@ def train(
 
     Returns:
         The frame of DESIGN section 7, one row per recorded step, replica and term: ``train loss`` (of the batch
-        that the next update uses) and ``validation loss`` (absent if the task has no validation samples).
+        that the next update uses), ``validation loss`` (absent if the task has no validation samples) and, where asked for,
+        ``prediction i`` for number i of the outputs of all validation samples, sample by sample.
     """
     replicas, device = ensemble.replicas, torch.device(device)
     chunk = chunk or fitting_replicas(ensemble, device)
@@ -179,12 +179,12 @@ class Training:
         recorded = []
         step_once = capture(self._step, self.device) if self.update.capturable else self._step
         for step in range(ensemble.steps + 1):
-            validation = self._validate() if step in ensemble.recorded else None
+            validation = self._validate() if step in ensemble.recorded else {}
             last = step == ensemble.steps
             losses = self._losses(self.index[step]).detach() if last else step_once(self.index[step], self._factor(step))
             divergence.update(losses, step)
             if step in ensemble.recorded:
-                recorded.append((losses.clone(), validation))
+                recorded.append({"train loss": losses.clone(), **validation})
                 report(step / max(1, ensemble.steps))
             if not last and (fresh := divergence.newly(step)) is not None:
                 self.update.freeze(fresh)
@@ -214,26 +214,29 @@ class Training:
         return replica_losses(self.network(self.inputs[samples]), self.targets[samples], self.ensemble.task.loss)
 
     @torch.no_grad()
-    def _validate(self) -> Float[Tensor, " replica"] | None:
-        """Mean loss of the validation samples, piece by piece."""
+    def _validate(self) -> dict[str, Float[Tensor, " replica"]]:
+        """Mean loss of the validation samples, and predictions if they are wanted, piece by piece."""
         task = self.ensemble.task
         count = len(task.inputs) - task.train
         if not count:
-            return None
-        pieces = torch.arange(task.train, len(task.inputs), device=self.device).split(max(_PIECE, 2 * self.ensemble.batch))
-        total = [sample_losses(self.network(self.inputs[p]), self.targets[p], task.loss).sum(1) for p in pieces]
-        return torch.stack(total).sum(0) / count
+            return {}
+        total, said = [], []
+        for piece in torch.arange(task.train, len(task.inputs), device=self.device).split(max(_PIECE, 2 * self.ensemble.batch)):
+            outputs = self.network(self.inputs[piece])
+            total.append(sample_losses(outputs, self.targets[piece], task.loss).sum(1))
+            if self.ensemble.predictions:
+                said.append(outputs.flatten(1))
+        predictions = torch.cat(said, 1).unbind(1) if said else ()
+        return {"validation loss": torch.stack(total).sum(0) / count, **{f"prediction {i}": f for i, f in enumerate(predictions)}}
 
-    def _frame(self, recorded: Sequence[tuple[Tensor, Tensor | None]]) -> pd.DataFrame:
+    def _frame(self, recorded: Sequence[Mapping[str, Tensor]]) -> pd.DataFrame:
         ensemble = self.ensemble
         steps, at = np.array(ensemble.recorded), self.diverged
         column = lambda name: np.array([getattr(replica, name) for replica in self.replicas])  # noqa: E731
         own = {f"hp.{name}": np.tile(column(name), len(steps)) for name in ("learning_rate", *ensemble.grid)}
         frames = []
-        for term, losses in zip(TERMS, zip(*recorded, strict=True), strict=True):
-            if losses[0] is None:
-                continue
-            values = torch.stack(losses).double().cpu().numpy()
+        for term in recorded[0]:
+            values = torch.stack([own[term] for own in recorded]).double().cpu().numpy()
             values[(steps[:, None] >= at) | ~np.isfinite(values)] = np.inf
             frames.append(
                 pd.DataFrame(

@@ -1,6 +1,7 @@
 """``widelimit limit``: the limit and finite networks from the command line, and what it refuses; the figures in their smallest size."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 from helpers import call
 from widelimit.dmft import solve
 from widelimit.dmft.activations import ACTIVATIONS
-from widelimit.paper_repro.limits.finite import networks
+from widelimit.paper_repro.limits.finite import networks, plan
 from widelimit.paper_repro.limits.laws import fit_bias
 from widelimit.paper_repro.limits.problems import PROBLEMS, perceptron
 from widelimit.paper_repro.papers import PAPERS
@@ -104,3 +105,22 @@ def test_activations_agree_with_those_of_finite_networks(name: str):
 def test_a_figure_is_made_in_its_smallest_size(figure, tmp_path: Path):
     made = figure.load().reproduce("smoke", out=tmp_path, store_home=tmp_path, progress=lambda line: None)
     assert all(path.is_file() for path in made.images) and made.claims and not any(claim.failure for claim in made.claims)
+
+
+def test_networks_say_what_the_limit_does_of_samples_they_do_not_learn(tmp_path: Path):
+    unseen = np.eye(10)[:2] * 10**0.5
+    problem = replace(perceptron(steps=3), test=unseen)
+    found = networks(problem, {512: 6}, Store(tmp_path), case="unseen", progress=lambda _: None, predictions=True)
+    limit = solve(problem, particles=512, replicates=2)
+    assert limit.test is not None and found.predictions[512].shape == (6, 4, 6)
+    np.testing.assert_allclose(found.predictions[512].mean(0)[:, :4], limit.predictions.value[..., 0], atol=0.06)
+    np.testing.assert_allclose(found.predictions[512].mean(0)[:, 4:], limit.test.value[..., 0], atol=0.06)
+    expected = ((problem.values[:, 0] - found.predictions[512][..., :4]) ** 2).mean(-1) / 2
+    np.testing.assert_allclose(found.losses[512], expected, rtol=1e-4)  # of all samples in every step: the batch is all of them
+
+
+def test_schedules_that_the_trainer_has_go_to_the_networks_and_others_are_refused():
+    (ensemble,) = plan(PROBLEMS["nesterov"].make(), {8: 1}, case="x").ensembles
+    assert (ensemble.schedule, ensemble.optimizer, ensemble.momentum) == ("linear", "nesterov", 0.7)
+    with pytest.raises(ValueError, match="`schedule` is none of constant, linear"):
+        plan(perceptron(steps=2, schedule=[1.0, 0.3]), {8: 1}, case="x")

@@ -14,7 +14,7 @@ NUMERIC = {"numpy", "scipy", "pandas"}
 MAY_IMPORT = {
     "theory": {"sympy", "numpy", "scipy"},
     "synthetic": NUMERIC | {"theory", "torch", "pyarrow", "sklearn", "jaxtyping", "ray"},
-    "dmft": NUMERIC | {"theory", "jax", "equinox", "jaxtyping"},
+    "dmft": NUMERIC | {"theory", "jax", "jaxtyping"},
     "figures": NUMERIC | {"theory", "matplotlib", "seaborn"},
 }
 OWN = {"widelimit", "tests", "helpers", "conftest", "main"}

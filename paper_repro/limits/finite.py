@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...dmft import Problem
 from ...synthetic.engines import Engine, Local
-from ...synthetic.ensemble import Ensemble
+from ...synthetic.ensemble import SCHEDULES, Ensemble, schedule_factor
 from ...synthetic.store import Store
 from ...synthetic.sweep import Plan
 from ...synthetic.tasks import Task
@@ -21,15 +21,17 @@ from ..sweeping import run_sweep
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """Losses of finite networks over all training samples.
+    """What finite networks say and lose.
 
     Args:
         steps: recorded ones.
-        losses: by width, (seed, record); inf once a network has diverged.
+        losses: over all training samples (with predictions: of the batches), by width, (seed, record); inf once a network has diverged.
+        predictions: where asked for: of the training and then of the test samples, by width, (seed, record, sample x output).
     """
 
     steps: np.ndarray
     losses: Mapping[int, np.ndarray]
+    predictions: Mapping[int, np.ndarray]
 
     def common(self, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places of the steps that both have, in theirs and in these."""
@@ -37,22 +39,26 @@ class Networks:
         return theirs, here
 
 
-def plan(problem: Problem, seeds: Mapping[int, int], *, case: str) -> Plan:
+def plan(problem: Problem, seeds: Mapping[int, int], *, case: str, predictions: bool = False) -> Plan:
     """Ensembles of several widths.
 
     Args:
         problem: with discrete gradient descent.
         seeds: how many networks of every width.
         case: label.
+        predictions: keep those of the training and the test samples.
 
     Raises:
-        ValueError: for gradient flow and Nesterov's momentum, which the trainer does not have.
+        ValueError: for gradient flow, and for schedules that the trainer does not have.
     """
-    if problem.rule.kind == "flow" or problem.rule.nesterov or problem.schedule is not None:
-        raise ValueError("finite networks are trained step by step at a constant rate, without Nesterov's momentum; compare no other rule")
+    if problem.rule.kind == "flow":
+        raise ValueError("finite networks are trained step by step; gradient flow has no networks to compare with")
     count = len(problem.inputs)
     # the loss over all samples is recorded as that of a second copy, kept for validation
-    twice = np.concatenate([problem.inputs, problem.inputs]), np.concatenate([_targets(problem)] * 2)
+    test = problem.inputs[:0] if problem.test is None or not predictions else problem.test
+    targets = _targets(problem)
+    unknown = np.zeros((len(test), *targets.shape[1:]), targets.dtype)
+    twice = np.concatenate([problem.inputs, problem.inputs, test]), np.concatenate([targets, targets, unknown])
     task = Task(case, *twice, problem.loss, count)
     table = parameterization("mup" if problem.rule.entrywise else "mean-field", problem.architecture, problem.rule.kind)
     # what a step takes from a weight is the same at every width, as in the limit
@@ -73,9 +79,12 @@ def plan(problem: Problem, seeds: Mapping[int, int], *, case: str) -> Plan:
             constants=problem.constants,
             base=dict.fromkeys(problem.architecture.base, 1),
             momentum=problem.rule.momentum,
+            optimizer="nesterov" if problem.rule.nesterov else "",
+            schedule=_schedule(problem),
             betas=problem.rule.betas,
             index=index,
             records=60,
+            predictions=predictions,
             case=case,
         )
         for width, many in seeds.items()
@@ -92,18 +101,34 @@ def networks(
     progress: Progress,
     device: str = "cpu",
     engine: Engine | None = None,
+    predictions: bool = False,
 ) -> Networks:
     """Train them."""
-    frame = run_sweep(f"limit, {case}", plan(problem, seeds, case=case), store, device=device, engine=engine or Local(), progress=progress)
-    return tabulate(frame)
+    planned = plan(problem, seeds, case=case, predictions=predictions)
+    return tabulate(run_sweep(f"limit, {case}", planned, store, device=device, engine=engine or Local(), progress=progress))
 
 
 def tabulate(frame: pd.DataFrame) -> Networks:
     """From the frame of a sweep."""
-    rows = frame[frame["term"] == "validation loss"]
-    widths = sorted(int(width) for width in rows["size.n"].unique())
-    losses = {w: rows[rows["size.n"] == w].pivot(index="seed", columns="step", values="value").to_numpy() for w in widths}
-    return Networks(np.unique(rows["step"]), losses)
+    said = sorted((term for term in frame["term"].unique() if term.startswith("prediction ")), key=lambda term: int(term.split()[1]))
+    losses, predictions = {}, {}
+    for width in sorted(int(n) for n in frame["size.n"].unique()):
+        rows = frame[frame["size.n"] == width]
+        table = {term: own.pivot(index="seed", columns="step", values="value").to_numpy() for term, own in rows.groupby("term")}
+        losses[width] = table["train loss" if said else "validation loss"]
+        if said:
+            predictions[width] = np.stack([table[term] for term in said], -1)
+    return Networks(np.unique(frame["step"]), losses, predictions)
+
+
+def _schedule(problem: Problem) -> str:
+    """The trainer's name of a schedule."""
+    if problem.schedule is None:
+        return "constant"
+    for kind in SCHEDULES:
+        if np.allclose(problem.schedule[: problem.steps], [schedule_factor(kind, t, problem.steps) for t in range(problem.steps)]):
+            return kind
+    raise ValueError(f"`schedule` is none of {', '.join(SCHEDULES)}, which finite networks can be trained with")
 
 
 def _targets(problem: Problem) -> np.ndarray:

@@ -98,6 +98,11 @@ _ALL = (
     Named("relu-1", "one hidden relu layer", lambda: perceptron("relu", hidden=1)),
     Named("linear", "three hidden linear layers, solved exactly", lambda: perceptron("identity", hidden=3, rate=0.2)),
     Named("momentum", "tanh with heavy-ball momentum 0.7", lambda: perceptron(rate=0.15, steps=20, rule=Rule(momentum=0.7))),
+    Named(
+        "nesterov",
+        "tanh with Nesterov's momentum 0.7 at a rate that falls linearly to zero",
+        lambda: perceptron(rate=0.15, steps=20, rule=Rule(momentum=0.7, nesterov=True), schedule=[1 - t / 20 for t in range(20)]),
+    ),
     Named("decay", "tanh with weight decay 0.3", lambda: decayed(perceptron(rate=0.3, steps=20), 0.3)),
     Named("minibatch", "tanh with batches of two", lambda: perceptron(rate=0.3, steps=20, index=batches(4, 2, 20))),
     Named("logistic", "tanh with the logistic loss", lambda: _logistic()),

@@ -1,4 +1,4 @@
-"""Options of the solver beside finite networks: momentum, decay, batches, another loss, residual branches, Adam, signs of gradients.
+"""Options of the solver beside networks: momentum, a schedule, decay, batches, another loss, residual branches, Adam, signs of gradients.
 
 Two widths n and 2n extrapolate the mean over initialisations to infinite width, ``2 m(2n) - m(n)``, where the first correction is gone.
 """
@@ -43,7 +43,7 @@ class Size:
     width: int = 128
     seeds: int = 192
     error: float = 1e-3
-    names: tuple[str, ...] = ("momentum", "decay", "minibatch", "logistic", "resnet", "adam", "sign")
+    names: tuple[str, ...] = ("momentum", "nesterov", "decay", "minibatch", "logistic", "resnet", "adam", "sign")
     device: str = "cpu"
 
 
@@ -56,6 +56,10 @@ PRESETS = {
 
 def _without_momentum(p: Problem) -> Problem:
     return replace(p, rule=Rule())
+
+
+def _without_schedule(p: Problem) -> Problem:
+    return replace(p, schedule=None)
 
 
 def _without_decay(p: Problem) -> Problem:
@@ -75,6 +79,7 @@ def _half_rate(p: Problem) -> Problem:
 
 SWITCHED: dict[str, tuple[str, Callable[[Problem], Problem] | None]] = {
     "momentum": ("without momentum", _without_momentum),
+    "nesterov": ("at a constant rate", _without_schedule),
     "decay": ("without decay", _without_decay),
     "minibatch": ("with all samples in every step", _all_samples),
     "resnet": ("without response terms", None),
