@@ -87,10 +87,12 @@ def build(
 def initial_weight(weight: Weight, scaling: Scaling, seeds: Sequence[int], *, layers: set[str]) -> Tensor:
     """Initial values (replica, *index, *out, *inn) in float64.
 
-    With ``shared_init`` all matrices along an index are one draw, except along the ``layers`` of a stack.
+    With ``shared_init`` all matrices along the index that the weight shares are one draw; if it names none, along all of it
+    except the ``layers`` of a stack.
     """
     own, shape = scaling.weights[weight.name], [scaling.dims[d] for d in weight.dims]
-    drawn = [1 if own.shared_init and d in weight.index and d not in layers else scaling.dims[d] for d in weight.dims]
+    shared = weight.shared or [d for d in weight.index if d not in layers]
+    drawn = [1 if own.shared_init and d in shared else scaling.dims[d] for d in weight.dims]
     values = {seed: torch.from_numpy(_draw(weight.name, own, seed, drawn)).expand(shape) for seed in set(seeds)}
     return torch.stack([values[seed] for seed in seeds])
 

@@ -95,8 +95,8 @@ def test_a_shrinking_dimension():
     [
         ({"optimizer": "lbfgs"}, "unknown optimizer `lbfgs`; choose from sgd, momentum"),
         ({"desiderata": "best"}, "unknown desideratum `best`; choose from stable"),
-        ({"desiderata": "stable"}, "`stable` must contain either maximal-update or kernel"),
-        ({"desiderata": "maximal-update+kernel"}, "either maximal-update or kernel"),
+        ({"desiderata": "stable"}, "`stable` must contain one of maximal-update, kernel and scale-stable"),
+        ({"desiderata": "maximal-update+kernel"}, "one of maximal-update, kernel"),
         ({"alignment": "half"}, "unknown alignment `half`; choose from words, full, everett, none"),
         ({"alignment": "words,W2=none"}, "alignment `words` is derived for all weights or for none"),
         ({"alignment": "full,W9=none"}, "alignment is given for `W9`, which is no weight"),

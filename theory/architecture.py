@@ -28,6 +28,7 @@ class Weight:
         part_of: the parameter of which it is a slice (fused queries, keys and values); empty if it is one of its own.
         slices: which part of each dimension of that parameter it is, as fractions from start to stop; empty where it is no block.
         copies: names of all weights that it stands for, in repeated blocks; empty for itself alone.
+        shared: dimensions of the index along which the initial values are equal.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Weight:
     part_of: str = ""
     slices: tuple[tuple[Fraction, Fraction], ...] = ()
     copies: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -121,6 +123,10 @@ class Architecture:
                     raise ValueError(f"weight `{weight.name}` has the unknown dimension `{dim}`")
             if weight.init not in INITIALISERS:
                 raise ValueError(f"weight `{weight.name}`: unknown init `{weight.init}`; choose from {', '.join(INITIALISERS)}")
+            if not set(weight.shared) <= set(weight.index):
+                raise ValueError(
+                    f"weight `{weight.name}` has no index `{', '.join(weight.shared)}` along which its initial values could be equal"
+                )
 
     def _check_node(self, node: Node) -> None:
         if node.op != "dense":
@@ -196,7 +202,7 @@ class Architecture:
                 return {key: plain(item) for key, item in value.items()}
             if isinstance(value, tuple):
                 return [plain(item) for item in value]
-            return {key: plain(item) for key, item in vars(value).items() if not key.startswith("_")}
+            return {key: plain(item) for key, item in vars(value).items() if not key.startswith("_") and (item or key != "shared")}
 
         return {key: plain(getattr(self, key)) for key in ("name", "axes", "dims", "weights", "nodes")}
 
@@ -234,9 +240,16 @@ def _find_cycle(args: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def with_init(architecture: Architecture, **inits: str) -> Architecture:
-    """The same architecture with other initialisers, for example ``with_init(net, readout="zero")``."""
-    weights = {n: replace(w, init=inits.get(n, w.init)) for n, w in architecture.weights.items()}
-    for name in inits:
+    """The same architecture with other initialisers, for example ``with_init(net, readout="zero")``.
+
+    ``shared`` is Gaussian and equal along the whole index of the weight.
+    """
+    weights = dict(architecture.weights)
+    for name, init in inits.items():
         if name not in weights:
             raise ValueError(f"`{architecture.name}` has no weight `{name}`")
+        if init == "shared" and not weights[name].index:
+            raise ValueError(f"weight `{name}` has no index along which its initial values could be shared")
+        shared = {"shared": weights[name].index, "init": "gaussian"} if init == "shared" else {"init": init}
+        weights[name] = replace(weights[name], **shared)
     return replace(architecture, weights=weights)

@@ -58,7 +58,7 @@ class Case:
     alignment: Mapping[str, Triple] | None
 
     def net(self) -> Net:
-        return Net(self.architecture, self.regime, self.alignment)
+        return Net(self.architecture, self.regime, self.alignment, atomic="scale-stable" in self.names)
 
     def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> Solved:
         """Solve; where there are too many pieces, with random factors told apart by their axes alone, which a note then says."""
@@ -85,7 +85,9 @@ class Case:
         if degrees == (1, 1) or self.alignment is not None or (plain.found and self._lasts(plain, pruning)):
             return plain
         if degrees == (0, 0):  # growth has a form for whole degrees
-            followed = self._solve(Net(self.architecture, self.regime, degrees=degrees), given, pruning)
+            followed = self._solve(
+                Net(self.architecture, self.regime, degrees=degrees, atomic="scale-stable" in self.names), given, pruning
+            )
             if followed.found:
                 return followed
         if not plain.found:
@@ -193,6 +195,7 @@ class Case:
         return Row(
             name, shape, init_std=self.power(std), learning_rate=self.power(rate), epsilon=self.power(eps),
             weight_decay=self.power(decay), damping=self.power(damping), zero_init=weight.init == "zero",
+            shared_init=bool(weight.shared),
             reason=self._reason(net, name, std, rate, *late),
         )  # fmt: skip
 

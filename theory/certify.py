@@ -80,7 +80,7 @@ def _initial_equations(solver: Solver, exact: Mapping[str, Fraction]) -> list[Ro
     """
     net, given = solver.net, solver.fixed_rows()
     pruning = replace(solver.pruning, order=0, steps=0, factors=0)
-    first = relations(net, net.propagate(exact, pruning, backward=False), solver.names)
+    first = relations(net, net.propagate(exact, pruning, backward=net.atomic), solver.names)
     chosen = {k: solver.row(max(terms)[1]) for k, terms in first.attained.items() if k.startswith(("init", "norm")) and terms}
     order = sorted(chosen, key=lambda k: net.position[k.split()[1]])
     while True:

@@ -81,7 +81,7 @@ class _Decision:
             if label not in self.attained:
                 self.bounded.setdefault(label, {})[row] = None
         self.given = {f"given {name}": row for name, row in zip(solver.fixed, solver.fixed_rows(), strict=True)}
-        self.norms = [label for label in self.attained if label.startswith("norm ")]
+        self.norms = [label for label in self.attained if label.startswith(("norm ", "back "))]
         self.budget = [programs, evaluations]
         self.start: Point = dict(solver.space.point)
         self.small = len(solver.net.sites) <= SMALL

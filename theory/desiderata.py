@@ -26,6 +26,10 @@ ATOMS = {
         Desideratum("layerwise-update", "the update of a weight in a stack changes its own output by Theta(1) in every layer"),
         Desideratum("diverse-branches", "the branches of a stack together are Theta(1) at initialisation"),
         Desideratum("kernel", "every output is Theta(1) at initialisation, and every update changes the network's output by Theta(1)"),
+        Desideratum(
+            "scale-stable",
+            "every atomic term of every weight, forward and backward, has the size of what it is part of, or is identically zero (MSSP)",
+        ),
         Desideratum("faithful", "epsilon scales as the gradient that it is added to"),
         Desideratum("equal-timescale", "the fraction of a weight that decay removes per step does not scale"),
     )
@@ -41,11 +45,21 @@ DESIDERATA = {
     "depth-mup": Desideratum(
         "stable+maximal-update+diverse-branches+faithful+equal-timescale", "maximal updates, with branches that differ most (Depth-muP)"
     ),
+    "mssp": Desideratum("stable+scale-stable+faithful+equal-timescale", "maximally scale-stable parameterisation"),
     "ntk": Desideratum("stable+kernel+faithful+equal-timescale", "neural tangent (kernel) parameterisation"),
 }
 
 
-ORDER = ("norm", "init", "diverse", "update", "layerwise", "kernel")  # in which relations are met: what is there at initialisation first
+ORDER = (
+    "norm",
+    "init",
+    "diverse",
+    "update",
+    "layerwise",
+    "kernel",
+    "back",
+    "atom",
+)  # in which relations are met: what is there at initialisation first
 
 
 def find_desiderata(name: str) -> tuple[str, ...]:
@@ -59,8 +73,8 @@ def find_desiderata(name: str) -> tuple[str, ...]:
     for part in names:
         if part not in ATOMS:
             raise ValueError(f"unknown desideratum `{part}`; choose from {', '.join(DESIDERATA)}, or join some with +")
-    if ("maximal-update" in names) == ("kernel" in names):
-        raise ValueError(f"`{name}` must contain either maximal-update or kernel (and not both): they say how large updates are")
+    if sum(one in names for one in ("maximal-update", "kernel", "scale-stable")) != 1:
+        raise ValueError(f"`{name}` must contain one of maximal-update, kernel and scale-stable: they say how large updates are")
     return names if "stable" in names else ("stable", *names)
 
 
@@ -75,7 +89,8 @@ class Relations:
 def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
     """The relations of the desiderata for what one propagation found."""
     found = Relations()
-    for site, pieces in ((s, p) for s, p in zip(net.sites, report.acts, strict=True) if s.judged):
+    unseen = _unseen(net) if "scale-stable" in names else set()
+    for site, pieces in ((s, p) for s, p in zip(net.sites, report.acts, strict=True) if s.judged and s.node.name not in unseen):
         found.bounded[f"stable {site.node.name}"] = [(p.size, p.form) for p in pieces]
     _normalisers(net, report, found)
     if "maximal-update" in names:
@@ -88,7 +103,30 @@ def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
     if "kernel" in names:
         _initial(net, report, found, outputs=True)
         _kernel(net, report, found)
+    if "scale-stable" in names:
+        _scale_stable(net, report, found)
     return found
+
+
+def _unseen(net: Net) -> set[str]:
+    """Tensors that are only summed over an index later."""
+    paths = [(site, *net.summed_at(site)) for site in net.sites if site.weight >= 0]
+    return {site.node.name for path in paths for site in path[:-1]}
+
+
+def _scale_stable(net: Net, report: Report, found: Relations) -> None:
+    """Forward every atomic term is Theta(1); backward it has the size of the gradient that it is part of."""
+    for name in (n.partition(":")[2] for n in net.space.unknowns if n.startswith("back:")):
+        size, form = net.space.letter(f"back:{name}")
+        pieces = report.grads[net.position[name]]
+        if pieces:
+            found.attained[f"back {name}"] = [(p.size - size, p.form - form) for p in pieces]
+    for observable, terms in report.atoms.items():
+        if terms and observable.backward:
+            size, form = net.space.letter(f"back:{net.architecture.node(observable.node).args[0]}")
+            terms = [(s - size, f - form) for s, f in terms]
+        if terms:
+            found.attained[f"atom {observable}"] = terms
 
 
 def _normalisers(net: Net, report: Report, found: Relations) -> None:

@@ -78,6 +78,7 @@ class Graph:
         over: str | Sequence[str] | None = None,
         index: str | Sequence[str] = (),
         init: str = "gaussian",
+        shared: str | Sequence[str] = (),
         trained: bool = True,
         name: str = "",
     ) -> str:
@@ -89,7 +90,7 @@ class Graph:
         over = dims[-1:] if over is None else _names(over)
         known, transposed = self._weights.get(weight), False
         if known is None:
-            self._weights[weight] = Weight(weight, out, over, index, init, trained)
+            self._weights[weight] = Weight(weight, out, over, index, init, trained, shared=_names(shared))
         elif (known.out, known.inn) != (out, over):
             if (known.inn, known.out) != (out, over):
                 raise ValueError(

@@ -97,7 +97,7 @@ class Iteration:
         """Propagate at a point and collect its relations; the point comes back with what its norms divide by."""
         key = tuple(sorted(point.items())), replace(pruning, follow=True), tuple(self.space.known)
         if key not in self._lately:
-            report = self.net.propagate(point, pruning, backward=False)
+            report = self.net.propagate(point, pruning, backward=self.net.atomic)
             found = relations(self.net, report, self.names)
             if self.net.growth is None and report.growth != self._growth:  # relations hold for one growth only
                 self.pool, self.pure, self._growth, self._lately = _Pool(), _Pool(), report.growth, {}
@@ -112,7 +112,7 @@ class Iteration:
     def look(self, point: Mapping[str, Fraction], slack: Fraction = ZERO) -> Relations:
         """The relations at any point, without keeping their terms; with some slack also of smaller terms."""
         pruning = replace(self.pruning, slack=max(slack, self.pruning.slack), ties=self.pruning.order + 1 if slack else 0)
-        return relations(self.net, self.net.propagate(point, pruning, backward=False), self.names)
+        return relations(self.net, self.net.propagate(point, pruning, backward=self.net.atomic), self.names)
 
     def _collect(self, found: Relations) -> None:
         """Keep terms that may bind: within one exponent of the bound."""

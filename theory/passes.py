@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from .architecture import Node
 from .merging import Merging
+from .observables import Observable
 from .propagate import GradientPieces, Growth, Net, Pruning, Report, Site, Update
 from .space import Term
 from .weights import Weights
@@ -53,8 +54,19 @@ class Run:
             self.firsts, self.latest = largest | self.firsts, largest or self.latest
             if step < steps - 1:
                 updates = [self._update(i, step, acts, grads, before, largest) for i, before in enumerate(updates)]
-        terms, incoherent, merging = self.weights.terms, self.weights.incoherent, self.merging
-        return Report(acts, grads, terms, incoherent, merging.dropped, merging.capped, self.firsts, self.latest, self.grown)
+        weights, merging = self.weights, self.merging
+        counts = merging.dropped, merging.capped
+        return Report(acts, grads, weights.terms, weights.incoherent, *counts, self.firsts, self.latest, self.grown, self._seen())
+
+    def _seen(self) -> dict[Observable, list[Term]]:
+        """Sizes of the atomic terms: forward behind the sum over an index, if that is all that reads them."""
+        found: dict[Observable, list[Term]] = {}
+        for observable, pieces in self.weights.atoms.items():
+            path = () if observable.backward else self.net.summed_at(self.net.sites[self.net.position[observable.node]])
+            for site in path:
+                pieces = self._tensor(site, [pieces], [])
+            found[observable] = [(p.size, p.form) for p in pieces]
+        return found
 
     # -- forward
     def _forward(self, updates: list[list[Update]]) -> list[list[Piece]]:

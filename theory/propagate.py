@@ -106,6 +106,7 @@ class Report:
     firsts: GradientPieces = field(default_factory=dict)
     latest: GradientPieces = field(default_factory=dict)
     growth: Growth = field(default_factory=dict)
+    atoms: dict[Observable, list[Term]] = field(default_factory=dict)  # where the network sees them (see `Net.summed_at`)
     outgrown: bool = False  # some norm's input became larger than at initialisation, and that was not followed
 
 
@@ -114,7 +115,8 @@ class Net:
 
     The unknowns are ``std:W`` and ``amp:W`` (amplitude: the update's entries are ``scale^amp * backward * forward``) for
     every weight, ``mult:node`` for multipliers that are to be derived, ``norm:node`` for what a normalisation divides by,
-    ``align:symbol`` for alignment exponents that were left open. The amplitude is that of the first gradient; where
+    ``align:symbol`` for alignment exponents that were left open and, if ``atomic``, ``back:node`` for the size of the gradient of what
+    weights act on. The amplitude is that of the first gradient; where
     ``degrees`` (of the update in both factors of the gradient) are below one, it falls as the gradient grows: as much as it
     does at the point, or by ``growth`` where that is given.
     """
@@ -125,9 +127,12 @@ class Net:
         regime: Regime,
         alignment: Mapping[str, Triple] | None = None,
         degrees: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1)),
+        *,
+        atomic: bool = False,
     ):
         regime.check([a.name for a in architecture.axes], architecture.name)
         self.architecture, self.regime, self.alignment, self.degrees = architecture, regime, alignment, degrees
+        self.atomic = atomic
         self.growth: Growth | None = None
         self.growing = [d.name for d in architecture.dims.values() if d.powers.at(regime)]
         powers = [architecture.dims[d].powers.at(regime) for d in self.growing]
@@ -181,7 +186,9 @@ class Net:
         amps = [f"amp:{w.name}" for w in weights if w.trained]
         mults = [f"mult:{n.name}" for n in self.architecture.operations if n.power is None]
         norms = [f"norm:{n.name}" for n in self.architecture.nodes if n.op == "norm"]
-        return stds + amps + mults + norms + [f"align:{name}" for name in symbols(self.alignment)]
+        inner = (n for n in self.architecture.nodes if n.op == "dense" and self.architecture.node(n.args[0]).op not in ("input", "one"))
+        backs = [f"back:{name}" for name in dict.fromkeys(n.args[0] for n in inner)] if self.atomic else []
+        return stds + amps + mults + norms + backs + [f"align:{name}" for name in symbols(self.alignment)]
 
     def repeated(self, site: Site, g: Piece, x: Piece) -> Term:
         """What the sum over shared dimensions adds to the size of an entry of the gradient ``g x``."""
@@ -213,6 +220,21 @@ class Net:
         """Whether the side of its weight that a dense node makes grows (or an index of it)."""
         weight = self.architecture.weights[site.node.weight]
         return bool(self.mask((*(weight.inn if site.node.transposed else weight.out), *weight.index)))
+
+    def summed_at(self, site: Site) -> tuple[Site, ...]:
+        """The nodes through which what a weight with an index makes goes linearly into the sum over it; none if it does not.
+
+        Before that sum the tensor is not seen by anything: only the sum has a size that matters.
+        """
+        path: list[Site] = []
+        index, at = self.mask(self.architecture.weights[site.node.weight].index) & site.dims, site
+        while index & at.dims:
+            readers = [s for s in self.sites if self.position[at.node.name] in s.args]
+            if len(readers) != 1 or readers[0].node.op not in ("scale", "rename", "sum"):
+                return ()
+            at = readers[0]
+            path.append(at)
+        return tuple(path)
 
     def fans(self, weight: str) -> tuple[Fraction, Fraction]:
         """Exponents of fan-out and fan-in."""

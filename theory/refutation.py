@@ -167,7 +167,7 @@ def entries(proof: Proof) -> Iterator[Entry]:
 def used(proof: Proof) -> list[str]:
     """Labels of the relations that a proof uses, without definitions and what was given."""
     labels = dict.fromkeys(label for label, _, _ in entries(proof))
-    return [label for label in labels if not label.startswith(("given ", "norm "))]
+    return [label for label in labels if not label.startswith(("given ", "norm ", "back "))]
 
 
 def minus(row: Row) -> Row:

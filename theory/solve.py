@@ -104,7 +104,7 @@ class Solver(Iteration):
             pruning = replace(pruning, cap=CAP)
         growth, self.net.growth = self.net.growth, None
         try:
-            report = self.net.propagate(point, pruning, backward=False)
+            report = self.net.propagate(point, pruning, backward=self.net.atomic)
         finally:
             self.net.growth = growth
         return report, relations(self.net, report, self.names)

@@ -31,6 +31,7 @@ class Weights:
         self.order = order
         self.terms: dict[Observable, list[Noted]] = {}
         self._incoherent: dict[Observable, tuple[int, int]] = {}
+        self.atoms: dict[Observable, list[Piece]] = {}
 
     @property
     def incoherent(self) -> dict[Observable, int]:
@@ -39,25 +40,42 @@ class Weights:
     def _gauss(self, ident: int, name: str) -> Gauss:
         w = self.net.architecture.weights[name]
         std = self.space.letter(f"std:{name}") if w.init == "gaussian" else None
-        return Gauss(ident, self.net.mask(w.out), self.net.mask(w.inn), self.net.mask(w.index), std)
+        index = [d for d in w.index if d not in w.shared]  # along the others it is the same letter
+        return Gauss(ident, self.net.mask(w.out), self.net.mask(w.inn), self.net.mask(index), std)
 
-    def _via(self, weight: int) -> int:
+    def _index(self, site: Site) -> int:
+        return self.net.mask(self.net.architecture.weights[site.node.weight].index)
+
+    def _via(self, site: Site) -> int:
         """Which update made a piece: told apart for weights with an index, which are judged at the sum over it."""
-        return 2 + weight if self.gauss[weight].index or self.pruning.trace else 1
+        return 2 + site.weight if self._index(site) or self.pruning.trace else 1
+
+    def _initial(self, weight: Gauss, flipped: bool, p: Piece, over: int) -> list[Piece]:
+        """``W0 p``; of initial values that are the same along an index the sum over it comes first."""
+        own = over & (weight.out | weight.inn | weight.index)
+        return list(self.algebra.apply(weight, flipped, self.algebra.sum(p, over & ~own), own))
+
+    def _keep(self, node: Node, kind: str, backward: bool, pieces: list[Piece]) -> None:
+        if self.net.atomic:
+            self.atoms.setdefault(Observable(node.name, kind, backward), []).extend(pieces)
 
     def apply(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
         """A weight applied: its initial value and its update, each to what was there at initialisation and to the change."""
         node, weight = site.node, self.gauss[site.weight]
         flipped = node.transposed != backward
-        over = (weight.out if flipped else weight.inn) & (site.dims if backward else self.net.sites[site.args[0]].dims)
+        source = self.net.sites[site.args[0]].dims
+        over = (weight.out if flipped else weight.inn) & (site.dims if backward else source)
+        if backward:  # an input that all of an index read has the sum of their gradients
+            over |= self._index(site) & site.dims & ~source
         if self.net.alignment is not None:
             return self._aligned(site, pieces, updates, over, backward=backward)
         out: list[Piece] = []
         initial = self._note(node, "W0 x0", backward), self._note(node, "W0 dx", backward)
         constant = weight.std is None and self.net.architecture.weights[node.weight].init == "ones"
         for p in pieces:
-            made = [p] if constant else list(self.algebra.apply(weight, flipped, p, over))
+            made = [p] if constant else self._initial(weight, flipped, p, over)
             out += made
+            self._keep(node, "W0 dx" if p.via else "W0 x0", backward, made)
             initial[p.via > 0].extend((q.size, q.form, q.order) for q in made)
             if p.via and made:
                 self._note_incoherent(node, "W0 dx", backward, made[0].size, p.order)
@@ -75,7 +93,7 @@ class Weights:
 
     def _updated(self, site: Site, pieces: list[Piece], updates: list[Update], over: int, *, flipped: bool, backward: bool) -> list[Piece]:
         out: list[Piece] = []
-        room, via = 2 * self.space.half(over | site.shared)[0], self._via(site.weight)
+        room, via = 2 * self.space.half(over | site.shared)[0], self._via(site)
         limit, inner, slack = self.order, self.algebra.inner, self.merging.slack
         floors: list[float] = [-inf, -inf]  # of what was there at initialisation, and of changes
         notes = self._note(site.node, "dW x0", backward), self._note(site.node, "dW dx", backward)
@@ -97,6 +115,7 @@ class Weights:
                     made += [
                         Piece(r.size, r.form, r.word, r.base, r.signs, total, via) for r in self._across(site, u, left, right, p, over)
                     ]
+                self._keep(site.node, "dW dx" if kind else "dW x0", backward, made)
                 for q in made:
                     out.append(q)
                     notes[kind].append((q.size, q.form, total))
@@ -147,7 +166,7 @@ class Weights:
                     continue
                 factor = self._power(over, u if p.via else alpha)
                 size, form = up.size + p.size + factor[0], up.form + p.form + factor[1]
-                out.append(Piece(size, form, self.algebra.empty, p.base, NOTHING, total, self._via(site.weight)))
+                out.append(Piece(size, form, self.algebra.empty, p.base, NOTHING, total, self._via(site)))
                 self._note(node, "dW dx" if p.via else "dW x0", backward).append((size, form, total))
         return out
 
