@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ..synthetic.cost import parameters
 from ..theory.architecture import Architecture
 from ..theory.classification import classify
 from ..theory.derivation import derive
@@ -15,7 +16,7 @@ from ..theory.observables import Observable
 from ..theory.prediction import Prediction, predict, predict_linear
 from ..theory.scales import Powers
 from ..theory.table import ExponentTable, differences
-from .conditions import Conditions, exists, reads_tokens
+from .conditions import Conditions, exists, grown_with, reads_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,17 +97,29 @@ def check(
         progress: called with a line of text.
     """
     tokens = reads_tokens(architecture) or factory is not None
-    chosen = tuple(sizes) or _default_sizes(architecture, 512 if tokens else 1024, factory)
+    chosen = tuple(sizes) or _default_sizes(architecture, 512 if tokens else 1024, factory, table)
     rounds = tuple(dict.fromkeys([step for step in ROUNDS if step < steps] + [steps]))
     settings = Settings(chosen, seeds or (4 if tokens else 8), rounds)
     return run_check(architecture, table, settings, default_sizes=not sizes, factory=factory, progress=progress).rows
 
 
-def _default_sizes(architecture: Architecture, largest: int, factory: Callable[..., Any] | None = None) -> tuple[int, ...]:
+def _default_sizes(
+    architecture: Architecture, largest: int, factory: Callable[..., Any] | None = None, table: ExponentTable | None = None
+) -> tuple[int, ...]:
     """Powers of two from 64; where a dimension is a root of the axis, those at which it is whole, up to 1024.
 
-    A module that is too large at some of them is checked at the four largest powers of two at which it is not.
+    A module that is too large at some of them is checked at the four largest powers of two at which it is not; a network whose
+    axes grow together, at four sizes up to the largest that is not.
     """
+    if table is not None and table.regime and len(table.regime.grown) > 1:
+        axis = table.regime.grown[0]
+        powers = [size for size in (1024, 512, 256, 128, 64, 32, 16) if exists(architecture, axis, size, table)]
+        small = [
+            size
+            for size in powers
+            if parameters(architecture, architecture.sizes(grown_with(architecture, table, axis, size))) <= PARAMETERS
+        ]
+        return tuple(sorted(small[:4]))
     axis = next(a.name for a in architecture.axes if a.power)
     powers = (64, 128, 256, 512, 1024)
     whole = tuple(size for size in powers if exists(architecture, axis, size))
@@ -158,7 +171,8 @@ def run_check(
         progress: called with a line of text.
     """
     say = progress or (lambda text: None)
-    axis = settings.axis or next(a.name for a in architecture.axes if a.power)
+    grown = table.regime.grown if table.regime else [a.name for a in architecture.axes if a.power]
+    axis = settings.axis or grown[0]
     if len(set(settings.sizes)) < 2:
         raise ValueError(f"sizes `{', '.join(map(str, settings.sizes))}` of axis `{axis}`: a slope needs at least two different ones")
     sizes, rate = settings.sizes, settings.learning_rate

@@ -108,6 +108,8 @@ def check(
     parameterization: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Check this table.  [default: the derived one]")] = None,
     sizes: Annotated[str | None, typer.Option(metavar="64,128,...", help="Sizes of the axis that grows.")] = None,
     steps: Annotated[int | None, typer.Option(metavar="T", help="Training steps at which terms are measured.")] = None,
+    desiderata: Annotated[str, typer.Option(metavar="NAME", help="Of the derived table.")] = "mup",
+    regime: Annotated[str | None, typer.Option(metavar="AXIS=POWER,...", help="Axes that grow together.")] = None,
     form: ShortFormat = "text",
 ) -> int:
     """Train finite networks at several sizes and hold every term's slope against its exponent.
@@ -117,12 +119,22 @@ def check(
       widelimit check mlp
       widelimit check mlp --parameterization sp --optimizer sgd
       widelimit check transformer --sizes 64,128,256 --steps 3 --format json
+      widelimit check moe --regime II --desiderata mssp --optimizer sgd
 
     Exit status 1 if a slope misses its exponent.
     """
     from .commands import check as command
 
-    return command.check(target, optimizer=optimizer, parameterization=parameterization, sizes=sizes, steps=steps, form=form)
+    return command.check(
+        target,
+        optimizer=optimizer,
+        parameterization=parameterization,
+        sizes=sizes,
+        steps=steps,
+        desiderata=desiderata,
+        regime=regime,
+        form=form,
+    )
 
 
 @app.command(short_help="Compare two tables cell by cell, modulo symmetry.")

@@ -41,9 +41,14 @@ def check_task(architecture: Architecture) -> Task:
     return tasks.markov(vocab=vocab, positions=4, samples=64, seed=0)
 
 
-def exists(architecture: Architecture, axis: str, size: int) -> bool:
+def grown_with(architecture: Architecture, table: ExponentTable | None, axis: str, size: int) -> dict[str, int]:
+    """The sizes that grow with an axis: under the regime of a table more than that of the axis itself."""
+    return table.regime.sizes(axis, size, architecture.base) if table is not None and table.regime else {axis: size}
+
+
+def exists(architecture: Architecture, axis: str, size: int, table: ExponentTable | None = None) -> bool:
     """Whether all dimensions are positive integers at this size."""
-    sizes = architecture.sizes({axis: size})
+    sizes = architecture.sizes(grown_with(architecture, table, axis, size))
     try:
         return all(dim.size(sizes) for dim in architecture.dims.values())
     except ValueError:
@@ -82,7 +87,7 @@ class Conditions:
         It is as far below as `BELOW` where every dimension is a positive integer there, else nearer.
         """
         smaller = [min(sizes) // factor for factor in range(BELOW, 1, -1) if min(sizes) % factor == 0]
-        base = next((size for size in smaller if exists(architecture, axis, size)), min(sizes))
+        base = next((size for size in smaller if exists(architecture, axis, size, table)), min(sizes))
         return cls(architecture, table, check_task(architecture) if factory is None else None, axis, base, factory=factory)
 
     def as_data(self) -> dict[str, Any]:
@@ -108,7 +113,7 @@ class Conditions:
         """The frame of `synthetic.coordinates.coordinate_check`."""
         from ..synthetic.coordinates import coordinate_check
 
-        task, base = self.task, {self.axis: self.base}
+        task, base = self.task, grown_with(self.architecture, self.table, self.axis, self.base)
         constants = Constants.default(self.architecture, base=base, learning_rate=rate)
         own = {name: replace(w, learning_rate=self.rates.get(name, 1.0)) for name, w in constants.weights.items()}
         constants = replace(constants, weights=own)

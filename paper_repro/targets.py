@@ -235,13 +235,16 @@ def load_operand(text: str, optimizer: str) -> ExponentTable:
 
 
 def parse_regime(text: str) -> Regime:
-    """Read ``n=1,heads=0``: how fast each axis grows, as a power of one common scale.
+    """Read ``n=1,heads=0``: how fast each axis grows, as a power of one common scale; or one of `moe` by name, ``I``, ``II``, ``III``.
 
     Raises:
         ValueError: if a part is not ``AXIS=POWER``, an axis comes twice, or a power is no rational >= 0.
     """
+    from ..theory.experts import REGIMES
     from ..theory.scales import Regime
 
+    if text in REGIMES:
+        return REGIMES[text]
     powers: dict[str, str] = {}
     for part in text.split(","):
         axis, equals, power = (side.strip() for side in part.partition("="))
@@ -251,6 +254,35 @@ def parse_regime(text: str) -> Regime:
             raise ValueError(f"--regime `{text}` names the axis `{axis}` twice")
         powers[axis] = power
     return Regime(powers)
+
+
+def need_regime(target: str, regime: str | None) -> None:
+    """Say which regimes there are, where axes never grow alone."""
+    if regime is None and target == "moe":
+        raise ValueError(
+            "`moe` grows in several ways; say which with --regime I, II or III (wider, more, more and wider experts) or n=1,m=1,E=0"
+        )
+
+
+def derive_for(architecture: Architecture, optimizer: str, desiderata: str, regime: str | None) -> ExponentTable:
+    """The derived table; with a remedy where scale stability needs one."""
+    from ..theory.derivation import derive
+    from ..theory.remedies import derive_with_remedy
+
+    grown = parse_regime(regime) if regime is not None else None
+    table = derive(architecture, optimizer, desiderata=desiderata, regime=grown)
+    if table.verdict == "infeasible" and grown is not None and desiderata == "mssp":
+        return derive_with_remedy(architecture, optimizer, regime=grown)
+    return table
+
+
+def started_as(architecture: Architecture, table: ExponentTable) -> Architecture:
+    """The architecture with the initial values that a table demands: some at zero, some equal along an index."""
+    from ..theory.architecture import with_init
+
+    zero = {row.weight: "zero" for row in table.rows if row.zero_init and architecture.weights[row.weight].init == "gaussian"}
+    shared = {row.weight: "shared" for row in table.rows if row.shared_init and not architecture.weights[row.weight].shared}
+    return with_init(architecture, **zero, **shared)
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:

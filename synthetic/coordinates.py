@@ -46,7 +46,7 @@ def coordinate_check(
         architecture: the graph.
         table: how it scales; its optimizer trains.
         task: the first training batch is used in every step, and is the probe batch.
-        axis: the size that grows.
+        axis: the size that grows; under the regime of a table the others grow with it.
         sizes: its values.
         fixed: sizes of the other axes, by default their base.
         seeds: of the initial weights.
@@ -72,7 +72,8 @@ def coordinate_check(
         constants = constants.with_rate(learning_rate)
     frames = []
     for done, size in enumerate(sizes):
-        complete = architecture.sizes({**(fixed or {}), axis: size})
+        grown = table.regime.sizes(axis, size, architecture.base) if table.regime else {axis: size}
+        complete = architecture.sizes({**(fixed or {}), **grown})
         built = build(architecture, table, constants, sizes=complete, base=base, seeds=seeds, dtype=dtype, device=device)
         measured = _train(_probe(built.network, task, batch, dtype, device), make_update(table.optimizer, built.groups), steps)
         columns = {f"size.{a}": s for a, s in complete.items()} | {"hp.learning_rate": constants.learning_rate}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jaxtyping import Float, Shaped
@@ -105,6 +105,14 @@ class Network(nn.Module):
             elif step.op != "input":
                 state.values[step.name] = self._evaluate(step, state)
         return state.values[self.architecture.output.name]
+
+    def follow(self, nodes: Iterable[Node], y: Tensor) -> Tensor:
+        """What nodes with one argument each, one behind the other, make of a tensor."""
+        for node in nodes:
+            plan = self._plans[node.name]
+            assert not isinstance(plan, Contraction)
+            y = plan(y)
+        return y
 
     def check_inputs(self, *inputs: Shaped[Tensor, "batch ..."]) -> None:
         """Raise unless shapes fit and all tokens exist; it looks at the values, so call it once per data set."""

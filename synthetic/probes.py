@@ -123,9 +123,12 @@ class Probe:
             gs["dx"] = after.g - before.g
             if not constant:
                 xs["dx"] = after.x - before.x
-        act = application.contraction
+        act, path = application.contraction, self.network.architecture.summed_at(node.name)
         for w, weight in weights.items():
             for name, x in xs.items():
-                yield Observable(node.name, f"{w} {name}"), act.forward(x, weight)
+                made = act.forward(x, weight)
+                yield Observable(node.name, f"{w} {name}"), made
+                if path:
+                    yield Observable(node.name, f"{w} {name}", summed=True), self.network.follow(path, made)
             for name, g in () if constant else gs.items():
                 yield Observable(node.name, f"{w} {name}", True), act.backward(g, weight, after.x.shape[1])

@@ -42,7 +42,7 @@ ROWS: Mapping[str, Mapping[str, tuple[Powers, Powers]]] = {
     # the gradient of a factor is a sum over n^1/2 places of random sign, by which Adam divides
     "kronecker": {"embed.weight": INPUT, "left": FACTOR, "right": FACTOR, "readout.weight": READOUT},
     "lora": {"embed.weight": INPUT, "A.weight": HIDDEN, "B.weight": INPUT, "readout.weight": READOUT},
-    "moe": {"embed.weight": INPUT, "experts.router.weight": READOUT, "readout.weight": READOUT},
+    "experts": {"embed.weight": INPUT, "experts.router.weight": READOUT, "readout.weight": READOUT},
 }  # fmt: skip
 SLOW = {"pixart", "uvit"}
 

@@ -163,6 +163,22 @@ class Architecture:
         """Multipliers that sit on no weight: attention logits, residual branches."""
         return tuple(node for node in self.nodes if node.op == "scale")
 
+    def summed_at(self, node: str) -> tuple[Node, ...]:
+        """The nodes through which what a weight with an index makes goes linearly into the sum over it; none if it does not.
+
+        Before that sum the tensor is not seen by anything: only the sum has a size that matters.
+        """
+        path: list[Node] = []
+        at = self.node(node)
+        index = set(self.weights[at.weight].index) & set(at.dims)
+        while index & set(at.dims):
+            readers = [n for n in self.nodes if at.name in n.args]
+            if len(readers) != 1 or readers[0].op not in ("scale", "sum"):
+                return ()
+            at = readers[0]
+            path.append(at)
+        return tuple(path)
+
     def uses(self, weight: str) -> tuple[Node, ...]:
         """The nodes that apply a weight (two for tied ones)."""
         return tuple(node for node in self.nodes if node.weight == weight)

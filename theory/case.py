@@ -18,6 +18,7 @@ from .solve import Solution, Solver
 from .table import ExponentTable, Operation, Row, Shape
 
 FOUND = ("unique", "family")  # verdicts with a table
+SMALLER = "the initial output of `{}` is as large as stability allows: at Theta(1) what comes back through it would grow"
 GROWING = "gradients grow after the first step, and no table was found for updates that normalise them"
 BY_AXES = "too many pieces to follow every random factor: they are told apart by the axes that they vary over"
 Sizes = dict[str, tuple[Fraction, Fraction]]
@@ -56,9 +57,25 @@ class Case:
     regime: Regime
     key: str
     alignment: Mapping[str, Triple] | None
+    small: tuple[str, ...] = ()  # weights whose initial output may be smaller than Theta(1)
+    quick: bool = False  # see `Solver.quick`
 
-    def net(self) -> Net:
-        return Net(self.architecture, self.regime, self.alignment, atomic="scale-stable" in self.names)
+    def net(self, degrees: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))) -> Net:
+        atomic = "scale-stable" in self.names
+        return Net(self.architecture, self.regime, self.alignment, degrees, atomic=atomic, small=self.small)
+
+    def waists(self, solved: Solved) -> list[tuple[str, ...]]:
+        """Sets of weights whose initial output may have to be smaller, few first.
+
+        They are in the clash and make fewer numbers than they read: what comes back through them is a sum over few.
+        """
+        net = self.net()
+        inits = [label.split()[1] for label in solved.solution.clash if label.startswith("init ")]
+        weights = dict.fromkeys(self.architecture.node(node).weight for node in inits)
+        narrow = [w for w in weights if net.fans(w)[0] < net.fans(w)[1]]
+        if "maximal-update" not in self.names or solved.found:
+            return []
+        return [*((w,) for w in narrow), *([tuple(narrow)] if len(narrow) > 1 else [])]
 
     def solve(self, given: Mapping[str, Powers], pruning: Pruning) -> Solved:
         """Solve; where there are too many pieces, with random factors told apart by their axes alone, which a note then says."""
@@ -85,9 +102,7 @@ class Case:
         if degrees == (1, 1) or self.alignment is not None or (plain.found and self._lasts(plain, pruning)):
             return plain
         if degrees == (0, 0):  # growth has a form for whole degrees
-            followed = self._solve(
-                Net(self.architecture, self.regime, degrees=degrees, atomic="scale-stable" in self.names), given, pruning
-            )
+            followed = self._solve(self.net(degrees), given, pruning)
             if followed.found:
                 return followed
         if not plain.found:
@@ -110,6 +125,7 @@ class Case:
         for _ in range(8):
             amplitudes = {f"amp:{name}": self._amplitude(net, name, rate, sizes) for name, rate in rates.items() if sizes}
             solver = Solver(net, self.names, fixed | amplitudes, pruning)
+            solver.quick = self.quick
             solution = solver.solve()
             # of the order at which it was solved: what is attained has gradients of fewer updates than that
             report = solver.evaluate(solution.point, solver.pruning)[0]
@@ -159,7 +175,8 @@ class Case:
         )
         table = ExponentTable(
             self.architecture.name, self.optimizer.name, rows, operations, desiderata=desiderata, verdict=solution.verdict,
-            free=tuple(f"{name} [{self.key}]" for name in solution.free), clash=solution.clash, notes=solution.notes,
+            free=tuple(f"{name} [{self.key}]" for name in solution.free), clash=solution.clash,
+            notes=(*solution.notes, *(SMALLER.format(name) for name in self.small)),
             certificates=(solution.certificate,) if solution.certificate else (),
         )  # fmt: skip
         if solution.verdict in FOUND:

@@ -88,8 +88,8 @@ def classify(architecture: Architecture, table: ExponentTable, *, regime: Regime
 
 def _grown(end: Behaviour) -> tuple[tuple[str, Fraction], ...]:
     """Tensors that grow with the scale."""
-    unit = end.net.space.unit
-    judged = ((s, a) for s, a in zip(end.net.sites, end.report.acts, strict=True) if s.judged)
+    unit, unseen = end.net.space.unit, end.net.unseen
+    judged = ((s, a) for s, a in zip(end.net.sites, end.report.acts, strict=True) if s.judged and s.node.name not in unseen)
     sizes = ((s.node.name, max((p.size for p in a), default=0)) for s, a in judged)
     return tuple((name, Fraction(size, unit)) for name, size in sizes if size > 0)
 

@@ -60,9 +60,16 @@ def derive(
     aligned = read_alignment(alignment, architecture.weights, fixed_out)
     given = _given(architecture, fixed, how)
 
-    def solve(one: Regime, key: str) -> ExponentTable:
-        case = Case(architecture, how, names, one, key, numbers(aligned))
-        table = case.table(case.solve(given, pruning), desiderata, given)
+    def solve(one: Regime, key: str, *, beside: bool = False) -> ExponentTable:
+        case = Case(architecture, how, names, one, key, numbers(aligned), quick=beside)
+        solved = case.solve(given, pruning)
+        for small in () if beside else case.waists(solved):
+            other = replace(case, small=small)
+            again = other.solve(given, pruning)
+            if again.found:
+                case, solved = other, again
+                break
+        table = case.table(solved, desiderata, given)
         return table if not symbols(aligned) else replace(case, alignment=aligned).with_cases(table, given, pruning)
 
     if regime is not None:
@@ -79,7 +86,8 @@ def derive(
     for other in others:
         table = _join(table, other)
     if closed_form and regime is not None and "scale" in regimes:
-        table = replace(table, per_axis=find_closed_form(table, regime, lambda near: solve(near, "scale")))
+        found = find_closed_form(table, regime, lambda near: solve(near, "scale", beside=True))
+        table = replace(table, per_axis=found, notes=found.notes if found else table.notes)
     return present(replace(table, regime=regime), architecture).in_gauge(gauge)
 
 

@@ -89,7 +89,7 @@ class Relations:
 def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
     """The relations of the desiderata for what one propagation found."""
     found = Relations()
-    unseen = _unseen(net) if "scale-stable" in names else set()
+    unseen = net.unseen if "scale-stable" in names else set()
     for site, pieces in ((s, p) for s, p in zip(net.sites, report.acts, strict=True) if s.judged and s.node.name not in unseen):
         found.bounded[f"stable {site.node.name}"] = [(p.size, p.form) for p in pieces]
     _normalisers(net, report, found)
@@ -108,12 +108,6 @@ def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
     return found
 
 
-def _unseen(net: Net) -> set[str]:
-    """Tensors that are only summed over an index later."""
-    paths = [(site, *net.summed_at(site)) for site in net.sites if site.weight >= 0]
-    return {site.node.name for path in paths for site in path[:-1]}
-
-
 def _scale_stable(net: Net, report: Report, found: Relations) -> None:
     """Forward every atomic term is Theta(1); backward it has the size of the gradient that it is part of."""
     for name in (n.partition(":")[2] for n in net.space.unknowns if n.startswith("back:")):
@@ -121,7 +115,12 @@ def _scale_stable(net: Net, report: Report, found: Relations) -> None:
         pieces = report.grads[net.position[name]]
         if pieces:
             found.attained[f"back {name}"] = [(p.size - size, p.form - form) for p in pieces]
-    for observable, terms in report.atoms.items():
+    for observable, noted in report.terms.items():
+        if not observable.backward and observable.summed != (observable.node in net.summed):
+            continue
+        terms = [(size, form) for size, form, _ in noted]
+        if observable.backward and net.architecture.node(net.architecture.node(observable.node).args[0]).op in ("input", "one"):
+            continue
         if terms and observable.backward:
             size, form = net.space.letter(f"back:{net.architecture.node(observable.node).args[0]}")
             terms = [(s - size, f - form) for s, f in terms]
@@ -146,7 +145,8 @@ def _initial(net: Net, report: Report, found: Relations, *, outputs: bool) -> No
     """
     for site in net.sites:
         node = site.node
-        if node.op == "dense" and net.architecture.weights[node.weight].init == "gaussian" and (outputs or net.widens(site)):
+        gaussian = node.op == "dense" and net.architecture.weights[node.weight].init == "gaussian"
+        if gaussian and node.weight not in net.small and (outputs or net.widens(site)):
             before = [(p.size, p.form) for p in report.acts[site.args[0]] if not p.via]
             terms = _terms(report, node.name, "W0 x0" if before else "W0 dx")
             if before and not outputs and max(before)[0] < 0:

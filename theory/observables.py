@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SUMMED = " (summed)"
 KINDS = ("W0 x0", "dW x0", "W0 dx", "dW dx")
 
 
@@ -15,14 +16,17 @@ class Observable:
         node: the tensor of the architecture at which the weight is applied.
         kind: ``"W0 x0"`` (at initialisation), ``"dW x0"``, ``"W0 dx"`` or ``"dW dx"``.
         backward: the product with the transposed weight in the backward pass.
+        summed: behind the sum over the index of the weight (experts), where only that sum is read.
     """
 
     node: str
     kind: str
     backward: bool = False
+    summed: bool = False
 
     def __str__(self) -> str:
-        return f"{self.node}{'^T' if self.backward else ''}: {self.kind.replace('x', 'g') if self.backward else self.kind}"
+        place = "^T" if self.backward else SUMMED if self.summed else ""
+        return f"{self.node}{place}: {self.kind.replace('x', 'g') if self.backward else self.kind}"
 
     @classmethod
     def parse(cls, text: str) -> Observable:
@@ -30,4 +34,6 @@ class Observable:
         node, kind = text.rsplit(": ", 1)
         if node.endswith("^T"):
             return cls(node[:-2], kind.replace("g", "x"), True)
+        if node.endswith(SUMMED):
+            return cls(node.removesuffix(SUMMED), kind, summed=True)
         return cls(node, kind)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from .architecture import Node
 from .merging import Merging
 from .observables import Observable
-from .propagate import GradientPieces, Growth, Net, Pruning, Report, Site, Update
+from .propagate import GradientPieces, Growth, Net, Noted, Pruning, Report, Site, Update
 from .space import Term
 from .weights import Weights
 from .words import NOTHING, Algebra, Piece
@@ -54,18 +54,16 @@ class Run:
             self.firsts, self.latest = largest | self.firsts, largest or self.latest
             if step < steps - 1:
                 updates = [self._update(i, step, acts, grads, before, largest) for i, before in enumerate(updates)]
-        weights, merging = self.weights, self.merging
-        counts = merging.dropped, merging.capped
-        return Report(acts, grads, weights.terms, weights.incoherent, *counts, self.firsts, self.latest, self.grown, self._seen())
+        terms, incoherent, merging = self.weights.terms | self._summed(), self.weights.incoherent, self.merging
+        return Report(acts, grads, terms, incoherent, merging.dropped, merging.capped, self.firsts, self.latest, self.grown)
 
-    def _seen(self) -> dict[Observable, list[Term]]:
-        """Sizes of the atomic terms: forward behind the sum over an index, if that is all that reads them."""
-        found: dict[Observable, list[Term]] = {}
-        for observable, pieces in self.weights.atoms.items():
-            path = () if observable.backward else self.net.summed_at(self.net.sites[self.net.position[observable.node]])
-            for site in path:
+    def _summed(self) -> dict[Observable, list[Noted]]:
+        """Sizes of the atomic terms of weights with an index behind the sum over it."""
+        found: dict[Observable, list[Noted]] = {}
+        for observable, pieces in self.weights.made.items():
+            for site in self.net.summed_at(self.net.sites[self.net.position[observable.node]]):
                 pieces = self._tensor(site, [pieces], [])
-            found[observable] = [(p.size, p.form) for p in pieces]
+            found[observable] = [(p.size, p.form, p.order) for p in pieces]
         return found
 
     # -- forward

@@ -106,7 +106,6 @@ class Report:
     firsts: GradientPieces = field(default_factory=dict)
     latest: GradientPieces = field(default_factory=dict)
     growth: Growth = field(default_factory=dict)
-    atoms: dict[Observable, list[Term]] = field(default_factory=dict)  # where the network sees them (see `Net.summed_at`)
     outgrown: bool = False  # some norm's input became larger than at initialisation, and that was not followed
 
 
@@ -129,10 +128,11 @@ class Net:
         degrees: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1)),
         *,
         atomic: bool = False,
+        small: Sequence[str] = (),
     ):
         regime.check([a.name for a in architecture.axes], architecture.name)
         self.architecture, self.regime, self.alignment, self.degrees = architecture, regime, alignment, degrees
-        self.atomic = atomic
+        self.atomic, self.small = atomic, tuple(small)
         self.growth: Growth | None = None
         self.growing = [d.name for d in architecture.dims.values() if d.powers.at(regime)]
         powers = [architecture.dims[d].powers.at(regime) for d in self.growing]
@@ -149,6 +149,7 @@ class Net:
         self.names = list(architecture.weights)
         self.position = {node.name: i for i, node in enumerate(architecture.nodes)}
         self.sites = [self._compile(node) for node in architecture.nodes]
+        self.summed = {n.name for n in architecture.nodes if n.op == "dense" and architecture.summed_at(n.name)}
         fixed = [n.power.at(regime) for n in architecture.operations if n.power is not None]
         given = [e for triple in (alignment or {}).values() for e in triple if isinstance(e, Fraction)]
         self.space = Space(powers, self._unknowns(), _denominator([*fixed, *given]))
@@ -158,6 +159,11 @@ class Net:
     def normalises(self) -> bool:
         """Whether updates depend less than in proportion on the gradient, so that these are followed as they grow."""
         return self.degrees != (1, 1)
+
+    @property
+    def unseen(self) -> set[str]:
+        """Tensors that are only summed over an index later: of these the sum alone has a size that matters."""
+        return {name for node in self.summed for name in (node, *(n.name for n in self.architecture.summed_at(node)[:-1]))}
 
     def mask(self, dims: Sequence[str]) -> int:
         return sum(self.bit[d] for d in dict.fromkeys(dims) if d in self.bit)
@@ -222,19 +228,8 @@ class Net:
         return bool(self.mask((*(weight.inn if site.node.transposed else weight.out), *weight.index)))
 
     def summed_at(self, site: Site) -> tuple[Site, ...]:
-        """The nodes through which what a weight with an index makes goes linearly into the sum over it; none if it does not.
-
-        Before that sum the tensor is not seen by anything: only the sum has a size that matters.
-        """
-        path: list[Site] = []
-        index, at = self.mask(self.architecture.weights[site.node.weight].index) & site.dims, site
-        while index & at.dims:
-            readers = [s for s in self.sites if self.position[at.node.name] in s.args]
-            if len(readers) != 1 or readers[0].node.op not in ("scale", "rename", "sum"):
-                return ()
-            at = readers[0]
-            path.append(at)
-        return tuple(path)
+        """`Architecture.summed_at` of a dense node."""
+        return tuple(self.sites[self.position[node.name]] for node in self.architecture.summed_at(site.node.name))
 
     def fans(self, weight: str) -> tuple[Fraction, Fraction]:
         """Exponents of fan-out and fan-in."""

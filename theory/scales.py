@@ -175,6 +175,13 @@ class Regime(Powers):
         """Axes that grow."""
         return tuple(axis for axis, power in self._powers.items() if power)
 
+    def sizes(self, axis: str, size: int, base: Mapping[str, int]) -> dict[str, int]:
+        """Sizes of all axes that grow with this one: ``base (size / base)^(power / power of the axis)``, rounded."""
+        if axis not in self.grown:
+            raise ValueError(f"`{axis}` does not grow in the regime {self}; choose from {', '.join(self.grown)}")
+        ratio = size / base[axis]
+        return {a: max(1, round(base[a] * ratio ** float(self[a] / self[axis]))) for a in self.grown}
+
     def check(self, axes: Iterable[str], owner: str) -> None:
         """Raise unless exactly the axes of ``owner`` are named and one of them grows."""
         axes = tuple(axes)

@@ -19,6 +19,7 @@ ZERO = Fraction(0)
 LAST = 4  # the highest order at which is solved
 UNSETTLED = "the table changes with every order: changes need ever more updates (log n steps, behind a finite bottleneck) to be felt"
 CAP, LARGE = 64, 30  # pieces per tensor, when the next order is looked at in a network with so many nodes
+SMALL = 20  # nodes of a network in which the order after that is looked at as well
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Solution:
 class Solver(Iteration):
     """The point of a `Net` at which desiderata hold, with its verdict."""
 
+    quick = False  # give up where iteration alone finds no point, instead of searching for one or for a proof that there is none
+
     def solve(self) -> Solution:
         """Settle from below, release what was pinned, certify; follow a standard deviation that can still grow."""
         from .certify import certify
@@ -65,6 +68,8 @@ class Solver(Iteration):
             if empty or (unmet and self._may_need_more()):  # the order may have cut terms
                 point, unmet = self._at_next_order(point)
                 continue
+            if unmet and self.quick:
+                return Solution(point, "not decided", clash=tuple(unmet), stats=raised)
             if unmet:
                 found = find_clash(self)
                 if found.point is None:
@@ -117,9 +122,13 @@ class Solver(Iteration):
         return held and all(max(s for s, _ in terms) == 0 for terms in found.attained.values() if terms)
 
     def _stays(self, point: Mapping[str, Fraction], raised: dict[str, int]) -> bool:
-        """Whether products of one more update change nothing; how much of them was looked at is written to ``raised``."""
-        report, found = self._evaluated(point, 1)
-        raised.update({"checked order": self.pruning.order + 1, "capped at that order": report.capped})
+        """Whether products of more updates change nothing; how much of them was looked at is written to ``raised``.
+
+        Two more where that is cheap: what starts small (a readout) may take a step to grow and another one to be felt.
+        """
+        more = 2 if len(self.net.sites) < SMALL else 1
+        report, found = self._evaluated(point, more)
+        raised.update({"checked order": self.pruning.order + more, "capped at that order": report.capped})
         held = self._held(report, found)
         if not held:
             self._collect(found)

@@ -31,7 +31,7 @@ class Weights:
         self.order = order
         self.terms: dict[Observable, list[Noted]] = {}
         self._incoherent: dict[Observable, tuple[int, int]] = {}
-        self.atoms: dict[Observable, list[Piece]] = {}
+        self.made: dict[Observable, list[Piece]] = {}  # by terms of weights whose index is summed next
 
     @property
     def incoherent(self) -> dict[Observable, int]:
@@ -56,8 +56,8 @@ class Weights:
         return list(self.algebra.apply(weight, flipped, self.algebra.sum(p, over & ~own), own))
 
     def _keep(self, node: Node, kind: str, backward: bool, pieces: list[Piece]) -> None:
-        if self.net.atomic:
-            self.atoms.setdefault(Observable(node.name, kind, backward), []).extend(pieces)
+        if not backward and node.name in self.net.summed:
+            self.made.setdefault(Observable(node.name, kind, summed=True), []).extend(pieces)
 
     def apply(self, site: Site, pieces: list[Piece], updates: list[Update], *, backward: bool) -> list[Piece]:
         """A weight applied: its initial value and its update, each to what was there at initialisation and to the change."""

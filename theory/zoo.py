@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from .architecture import Architecture
+from .experts import moe
 from .graph import Graph
 from .scales import Axis, Powers, Rational
 
@@ -148,7 +149,7 @@ def llama(
 
 
 ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
-    "mlp": mlp, "resmlp": resmlp, "gpt": gpt, "transformer": gpt, "llama": llama,
+    "mlp": mlp, "resmlp": resmlp, "gpt": gpt, "transformer": gpt, "llama": llama, "moe": moe,
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..progress import progress_bar, waiting
-from ..targets import choose, load_architecture, load_factory, load_table, parse_sizes
+from ..targets import choose, derive_for, load_architecture, load_factory, load_table, need_regime, parse_sizes, started_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,21 +16,31 @@ if TYPE_CHECKING:
 COLUMNS = ("weight", "term", "step", "predicted", "low", "measured", "se", "tolerance", "verdict")
 
 
-def check(target: str, *, optimizer: str, parameterization: str | None, sizes: str | None, steps: int | None, form: str) -> int:
+def check(
+    target: str,
+    *,
+    optimizer: str,
+    parameterization: str | None,
+    sizes: str | None,
+    steps: int | None,
+    desiderata: str,
+    regime: str | None,
+    form: str,
+) -> int:
     """Measure the slopes of a derived or given table; the exit status is 1 if one misses."""
     choose("format", form, ("text", "json"))
     if steps is not None and steps < 1:
         raise ValueError(f"--steps is {steps}; a slope needs at least one training step")
     chosen = {"sizes": None if sizes is None else parse_sizes(sizes), "steps": steps}
     architecture = load_architecture(target)
+    need_regime(target, regime)
     factory = load_factory(target) if architecture.parameters else None
     if parameterization is not None:
         table = load_table(parameterization, architecture, optimizer)
     else:
-        from ...theory.derivation import derive
-
         with waiting(f"deriving the exponents of {architecture.name}"):
-            table = derive(architecture, optimizer)
+            table = derive_for(architecture, optimizer, desiderata, regime)
+    architecture = started_as(architecture, table)
     from ...figures.compare import misses
     from ..check import check as measure
 

@@ -31,8 +31,13 @@ def derive(
     """Print the table of a target, or the class of a given one; arguments are those of the command line."""
     choose("format", form, FORMATS)
     grown, architecture = parse_regime(regime) if regime is not None else None, load_architecture(target)
+    if grown is None and target == "moe":
+        raise ValueError(
+            "`moe` grows in several ways; say which with --regime I, II or III (wider, more, more and wider experts) or n=1,m=1,E=0"
+        )
     if parameterization is None:
         from ...theory.derivation import derive as derive_table
+        from ...theory.remedies import derive_with_remedy
 
         fixed = load_fixed(fix, architecture, optimizer) if fix is not None else None
         with waiting(f"deriving the exponents of {architecture.name}"):
@@ -46,6 +51,8 @@ def derive(
                 fixed=fixed,
                 closed_form=True,
             )
+            if table.verdict == "infeasible" and grown is not None and desiderata == "mssp" and alignment is None and fixed is None:
+                table = derive_with_remedy(architecture, optimizer, regime=grown, gauge=gauge)
         print(show(table, form, explain=explain))
         return 0
     given = {"--desiderata": desiderata, "--alignment": alignment, "--fix": fix, "--regime": regime}

@@ -42,7 +42,7 @@ class Preset:
 
 
 SQUARES = ("kronecker", "monarch", "btt")  # n has a whole root
-SEEDS = {"mlp": 16, "resmlp": 16, "lora": 16, "moe": 12, "sparse": 12, "uvit": 6, "pixart": 4} | dict.fromkeys(SQUARES, 12)  # else 8
+SEEDS = {"mlp": 16, "resmlp": 16, "lora": 16, "experts": 12, "sparse": 12, "uvit": 6, "pixart": 4} | dict.fromkeys(SQUARES, 12)  # else 8
 # Constants bend slopes over the smallest sizes by more than a tenth: of a Transformer by both signs; changes of U-ViT's last biases
 # fall with SGD as n^-0.2 up to 256 and agree from 128 to 512.
 SIZES = {"gpt": (64, 128, 256, 512), "uvit": (128, 256, 512)} | dict.fromkeys(SQUARES, (64, 256, 1024))  # else (64, 128, 256)

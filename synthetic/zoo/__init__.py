@@ -12,7 +12,7 @@ _HOMES = {
     "adapters": ("lora",),
     "convolutions": ("convnet", "mixer"),
     "diffusion": ("dit", "uvit", "pixart", "mmdit"),
-    "experts": ("moe",),
+    "experts": ("experts",),
     "structured": ("sparse", "kronecker", "monarch", "btt"),
 }
 MODULES = {name: home for home, names in _HOMES.items() for name in names}

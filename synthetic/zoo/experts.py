@@ -35,6 +35,6 @@ class MoE(nn.Module):
         return self.readout(h + self.experts(self.norm(h)))
 
 
-def moe(*, n: int, E: int = 4, m: int | None = None) -> tuple[nn.Module, Tensor]:
+def experts(*, n: int, E: int = 4, m: int | None = None) -> tuple[nn.Module, Tensor]:
     """A residual block of E experts of width m (as wide as the stream unless given), routed to all."""
     return MoE(n, E, n if m is None else m), torch.randn(4, 8)

@@ -1,0 +1,1 @@
+"""Mixtures of experts: muP against maximal scale stability."""
