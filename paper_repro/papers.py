@@ -113,14 +113,14 @@ _ALL = (
         (
             Figure("convergence", "Networks converge to the limit: one as n^-1/2, the mean as 1/n", "limits.convergence", sweeps=True),
             Figure("predictions", "What networks say of learned and unseen samples, beside the limit", "limits.predictions", sweeps=True),
-            Figure("cost", "Error against CPU seconds: this solver, the alternating method, networks", "limits.cost"),
+            Figure("transfer", "Learning-rate transfer predicted from the limit alone", "limits.transfer", sweeps=True),
             Figure(
                 "variants", "Momentum, a schedule, decay, batches, the logistic loss, branches, Adam, signs", "limits.variants", sweeps=True
             ),
+            Figure("cost", "Error against CPU seconds: this solver, the alternating method, networks", "limits.cost"),
             Figure("digits", "Real inputs: ten classes of digits, cross-entropy, batches", "limits.digits", sweeps=True),
             Figure("law", "How much networks of one width differ, predicted", "limits.law", sweeps=True),
             Figure("richness", "Rich against lazy: losses and kernels", "limits.richness"),
-            Figure("transfer", "Learning-rate transfer predicted from the limit alone", "limits.transfer", sweeps=True),
             Figure("depth", "Response terms of residual networks at growing depth", "limits.depth", sweeps=True),
         ),
     ),

@@ -47,7 +47,7 @@ class Size:
         widths: of networks.
     """
 
-    cases: tuple[tuple[int, int, tuple[int, ...]], ...] = ((4, 15, (125, 500)), (4, 25, (500,)))
+    cases: tuple[tuple[int, int, tuple[int, ...]], ...] = ((4, 15, (125, 500)), (4, 25, (250,)))
     particles: tuple[int, ...] = (64, 256)
     errors: tuple[float, ...] = (1e-3,)
     widths: tuple[int, ...] = (256, 1024)
