@@ -13,6 +13,7 @@ eps_k is made orthogonal to what is in C, this is Gaussian conditioning at finit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -76,7 +77,9 @@ class Addition:
     scale: Leaf
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["forward", "backward", "full"], meta_fields=["responds", "passes"])
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["forward", "backward", "full", "gains"], meta_fields=["draws", "responds", "passes"]
+)
 @dataclass(frozen=True)
 class Edge:
     """A matrix between two populations.
@@ -85,6 +88,9 @@ class Edge:
         forward: for W.
         backward: for W^T.
         full: whether a span had no room left for as many vectors as fields; everything since is wrong.
+        gains: standard deviations of the noise, forward and backward. Where the target has N' neurons and the source N, the second is
+            the root of N/N' times the first; in a limit one of them may be zero while the other is not.
+        draws: whether there is noise at all, forward and backward.
         responds: whether W is used again in the backward pass; without, the backward pass has a matrix of its own.
         passes: how often fields are looked at; one pass resolves variances down to `_RESOLVED`, the next what it left.
     """
@@ -92,15 +98,26 @@ class Edge:
     forward: Span
     backward: Span
     full: Leaf
+    gains: tuple[Leaf, Leaf] = (1.0, 1.0)
+    draws: tuple[bool, bool] = (True, True)
     responds: bool = True
     passes: int = 1
 
     @classmethod
-    def empty(cls, rows: tuple[int, int], neurons: tuple[int, int], dtype: str, *, responds: bool, passes: int) -> Edge:
+    def empty(
+        cls,
+        rows: tuple[int, int],
+        neurons: tuple[int, int],
+        dtype: str,
+        *,
+        responds: bool,
+        passes: int,
+        draws: tuple[bool, bool] = (True, True),
+    ) -> Edge:
         """Room for ``rows`` vectors forward and backward, between populations of ``neurons`` (source, target)."""
         (ahead, back), (source, target) = rows, neurons
         spans = Span.empty(ahead, back, source, target, dtype), Span.empty(back, ahead, target, source, dtype)
-        return cls(*spans, np.zeros((), bool), responds, passes)
+        return cls(*spans, np.zeros((), bool), (np.ones(()), np.ones(())), draws, responds, passes)
 
     def grown(self, rows: tuple[int, int]) -> Edge:
         """With room for so many vectors forward and backward."""
@@ -132,11 +149,19 @@ class Edge:
         own, other = (self.backward, self.forward) if transposed else (self.forward, self.backward)
         source = populations[0]
         coefficients = source.inner(fields, own.vectors)
-        new = self._look(own, other, fields, fields - coefficients @ own.vectors, populations, tolerance)
+        rest = fields - coefficients @ own.vectors
+        new = self._look(own, other, fields, rest, populations, tolerance, self._noise(transposed))
         noise = coefficients @ own.noise + new.coefficients @ new.noise
         onto = coefficients @ (part * own.response + update) + part * new.coefficients @ new.response
         images = part * noise + onto.astype(fields.dtype) @ other.vectors
         return images.astype(fields.dtype), coefficients, new
+
+    def _noise(self, transposed: bool) -> Callable[[Population, int], Fields]:
+        """Fresh noise of a population, with the standard deviation of this direction."""
+        if self.draws[transposed]:
+            return lambda target, rows: self.gains[transposed] * target.draw(rows)
+        size = (self.backward if transposed else self.forward).noise.shape[1]
+        return lambda target, rows: jnp.zeros((rows, size))
 
     def _look(
         self,
@@ -146,6 +171,7 @@ class Edge:
         rest: Fields,
         populations: tuple[Population, Population],
         tolerance: Float[Array, ""],
+        noise_of: Callable[[Population, int], Fields],
     ) -> Addition:
         """Orthonormalise what the basis lacks, by the eigenvectors of its covariance, and draw its image."""
         source, target = populations
@@ -163,7 +189,7 @@ class Edge:
             gram = source.inner(vectors, vectors).astype(values.dtype) + jnp.diag(jnp.where(kept, 0.0, 1.0))
             root = jnp.linalg.cholesky(gram)
             vectors = jax.scipy.linalg.solve_triangular(root.astype(fields.dtype), vectors, lower=True)
-            noise = jnp.where(kept[:, None], target.draw(rows), 0.0).astype(fields.dtype)
+            noise = jnp.where(kept[:, None], noise_of(target, rows), 0.0).astype(fields.dtype)
             response = jnp.zeros((rows, len(other.vectors)))
             if self.responds:
                 noise = noise - target.inner(noise, other.vectors) @ other.vectors

@@ -35,7 +35,7 @@ def empty_network(problem: Problem, settings: Settings, key: int, *, drawn: int,
         source, target = wiring.populations(edge)
         neurons = size[source], size[target]
         edges.append(Edge.empty((room, room), neurons, settings.dtype, responds=settings.responds, passes=passes))
-    return Network(wiring, populations, tuple(edges))
+    return Network(populations, tuple(edges), wiring)
 
 
 def _population(settings: Settings, key: int, which: int, variables: int, draws: int) -> Population:

@@ -12,12 +12,13 @@ from jaxtyping import Array, Float
 
 from .coordinates import coordinates
 from .losses import errors
-from .march import Scales, State
-from .network import backward, forward
+from .march import State
+from .network import Network
 from .problem import Problem
 from .replicates import Run, begin, recorded
 from .scales import scales_of
 from .settings import Settings
+from .values import Scales
 
 Kernel = Float[Array, "sample out sample out"]
 
@@ -28,13 +29,14 @@ def tangent_kernel(state: State, inputs: Float[Array, "sample coordinate"], scal
     For a perceptron ``K = sum_l G^(l+1) * Phi^l`` (Bordelon and Pehlevan, arXiv 2205.09653), each term with its rate.
     """
     network, parameters = state.network, state.parameters
+    assert isinstance(network, Network)
     rates, wiring = scales.rates.learning, network.wiring
-    network, passed = forward(network, parameters, inputs, scales.branch, scales.tolerance)
+    network, passed = network.forward(parameters, inputs, scales)
     outputs, samples = parameters.readout.shape[0], inputs.shape[0]
     unit = jnp.repeat(jnp.eye(outputs), samples, axis=0)  # output-major: (out sample), out
     wide = lambda field: jnp.tile(field, (outputs, 1))  # noqa: E731
     many = passed._replace(before=tuple(wide(b) for b in passed.before))
-    network, deltas, _ = backward(network, parameters, many, unit, scales.branch, scales.tolerance)
+    network, deltas, _ = network.backward(parameters, many, unit, scales)
     inner = network.populations[wiring.last].inner
     gram = lambda a: jnp.tile(inner(a, a), (outputs, outputs))  # noqa: E731
     slopes = [inner(d, d) for d in deltas]

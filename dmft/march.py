@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -10,45 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .edge import Edge
 from .losses import errors
-from .network import Network, Parameters, Pass, Wiring, ascent, backward, forward
 from .population import Fields
-from .rules import Memory, Rates, Rule, descend
+from .rules import Memory, Rule, descend
+from .values import Data, Parameters, Pass, Scales
+from .web import Web
 
 SEGMENT = 16  # steps between looks at the room that is left, at divergence and at the user's patience
-
-
-class Data(NamedTuple):
-    """What is learned.
-
-    Args:
-        inputs: coordinates of the samples.
-        targets: values, or one-hot classes.
-        index: the samples of every step.
-        factors: the schedule.
-    """
-
-    inputs: Float[Array, "sample coordinate"]
-    targets: Float[Array, "sample out"]
-    index: Int[Array, "step batch"]
-    factors: Float[Array, " step"]
-
-
-class Scales(NamedTuple):
-    """The numbers of a problem that a compiled program may be given anew.
-
-    Args:
-        rates: learning rates and decays.
-        stds: initial standard deviations of the input matrix, the hidden matrices and the readout, at width 1.
-        branch: the multiplier of residual branches.
-        tolerance: variance of what is left out of a basis, relative to the fields.
-    """
-
-    rates: Rates
-    stds: tuple[Float[Array, ""], tuple[Float[Array, ""], ...], Float[Array, ""]]
-    branch: Float[Array, ""]
-    tolerance: Float[Array, ""]
 
 
 class Look(NamedTuple):
@@ -57,7 +24,7 @@ class Look(NamedTuple):
     Args:
         passed: the forward pass.
         gradients: ``n df/dh`` of every hidden layer, for one output; else none.
-        coefficients: of those gradients, as `network.backward` returns them.
+        coefficients: of those gradients, as `Web.backward` returns them.
     """
 
     passed: Pass
@@ -68,7 +35,7 @@ class Look(NamedTuple):
 class State(NamedTuple):
     """Where training stands."""
 
-    network: Network
+    network: Web
     parameters: Parameters
     memory: Memory
 
@@ -78,73 +45,24 @@ class State(NamedTuple):
         return jnp.array([edge.full for edge in self.network.edges]).any() if self.network.edges else jnp.zeros((), bool)
 
 
-def start(network: Network, data: Data, scales: Scales, *, orthogonal: bool, memories: int) -> State:
-    """Draw input matrix and readout.
-
-    Args:
-        network: empty.
-        data: samples.
-        scales: standard deviations.
-        memories: values per parameter that the optimizer remembers.
-        orthogonal: make the readout orthogonal to the features, as it is in the limit: predictions start at exactly zero.
-    """
-    wiring = network.wiring
-    first, hidden, readout = scales.stds
-    pool = list(network.populations)
-
-    def draw(which: int, rows: int) -> Fields:
-        fields = pool[which].draw(rows)
-        pool[which] = pool[which].skip(rows)
-        return fields
-
-    w0 = draw(0, data.inputs.shape[1])
-    w1 = draw(wiring.last, data.targets.shape[1])
-    dtype = w0.dtype
-    neurons = [w0.shape[1]] * wiring.layers
-    parameters = Parameters(
-        (first * w0).astype(dtype),
-        tuple(_unchanged(edge, wiring) for edge in network.edges),
-        tuple(jnp.asarray(std, float) for std in hidden),
-        tuple(jnp.zeros(size, dtype) for size in neurons) if wiring.biases else (),
-        (readout * w1).astype(dtype),
-        (jnp.zeros(data.targets.shape[1]),) if wiring.shift else (),
-    )
-    network = replace(network, populations=tuple(pool))
-    if orthogonal:
-        _, passed = forward(network, parameters, data.inputs, scales.branch, scales.tolerance)
-        parameters = parameters._replace(readout=_orthogonal(parameters.readout, passed.features[-1], network))
-    return State(network, parameters, (jax.tree.map(jnp.zeros_like, parameters),) * memories)
-
-
-def _unchanged(edge: Edge, wiring: Wiring) -> Float[Array, "back ahead"]:
-    """No change of a hidden matrix."""
-    back, ahead = edge.backward.vectors, edge.forward.vectors
-    if wiring.dense:
-        return jnp.zeros((back.shape[1], ahead.shape[1]), back.dtype)
-    return jnp.zeros((len(back), len(ahead)))
-
-
-def _orthogonal(readout: Fields, features: Fields, network: Network) -> Fields:
-    """Without the part in the span of the features."""
-    inner = network.populations[network.wiring.last].inner
-    values, axes = jnp.linalg.eigh(inner(features, features))
-    kept = values > 1e-10 * values[-1]
-    basis = jnp.where(kept, axes / jnp.sqrt(jnp.where(kept, values, 1.0)), 0.0).T.astype(features.dtype) @ features
-    return readout - inner(readout, basis) @ basis
+def start(network: Web, data: Data, scales: Scales, *, orthogonal: bool, memories: int) -> State:
+    """The state at initialisation: see `Web.start`; an optimizer remembers so many values per parameter."""
+    begun, parameters = network.start(data, scales, orthogonal=orthogonal)
+    return State(begun, parameters, (jax.tree.map(jnp.zeros_like, parameters),) * memories)
 
 
 def look(state: State, inputs: Float[Array, "sample coordinate"], scales: Scales) -> Float[Array, "sample out"]:
     """The outputs of samples now; what had to be drawn for them is forgotten."""
-    return forward(state.network, state.parameters, inputs, scales.branch, scales.tolerance)[1].outputs
+    return state.network.forward(state.parameters, inputs, scales)[1].outputs
 
 
-def look_inside(state: State, inputs: Float[Array, "sample coordinate"], scales: Scales) -> tuple[Network, Look]:
+def look_inside(state: State, inputs: Float[Array, "sample coordinate"], scales: Scales) -> tuple[Web, Look]:
     """The fields of samples now; what had to be drawn for them is kept, since fields of several steps are compared."""
-    network, passed = forward(state.network, state.parameters, inputs, scales.branch, scales.tolerance)
+    network, passed = state.network.forward(state.parameters, inputs, scales)
     if passed.outputs.shape[1] != 1:
         return network, Look(passed, (), ())
     unit = jnp.ones_like(passed.outputs)
-    network, gradients, coefficients = backward(network, state.parameters, passed, unit, scales.branch, scales.tolerance)
+    network, gradients, coefficients = network.backward(state.parameters, passed, unit, scales)
     return network, Look(passed, gradients, coefficients)
 
 
@@ -160,10 +78,10 @@ def advance(
     def slope(now: State, step: Int[Array, ""]) -> tuple[State, Parameters, Float[Array, "batch out"]]:
         samples = data.index[step]
         inputs, targets = data.inputs[samples], data.targets[samples]
-        network, passed = forward(now.network, now.parameters, inputs, scales.branch, scales.tolerance)
+        network, passed = now.network.forward(now.parameters, inputs, scales)
         wrong = errors(passed.outputs, targets, loss)
-        network, deltas, back = backward(network, now.parameters, passed, wrong, scales.branch, scales.tolerance)
-        up = ascent(now.parameters, inputs, passed, deltas, back, wrong, now.network.wiring, scales.branch)
+        network, deltas, back = network.backward(now.parameters, passed, wrong, scales)
+        up = network.ascent(now.parameters, inputs, passed, deltas, back, wrong, scales)
         return now._replace(network=network), up, passed.outputs
 
     def discrete(now: State, step: Int[Array, ""]) -> tuple[State, Float[Array, "batch out"]]:

@@ -18,12 +18,13 @@ from .coordinates import coordinates
 from .edge import Edge
 from .initial import empty_network
 from .losses import sample_losses
-from .march import SEGMENT, Data, Look, Scales, State, advance_all, look, look_inside, start
-from .network import Network, Parameters
+from .march import SEGMENT, Look, State, advance_all, look, look_inside, start
 from .population import overdrawn
 from .problem import Problem
 from .scales import scales_of
 from .settings import Settings
+from .values import Data, Scales
+from .web import Web
 
 Progress = Callable[[str, float, float], None]
 """Called with a label, the work done and the work in all."""
@@ -243,7 +244,7 @@ class _March:
 
 
 @partial(jax.jit, static_argnames=("orthogonal", "memories"))
-def start_all(network: Network, data: Data, scales: Scales, *, orthogonal: bool, memories: int) -> State:
+def start_all(network: Web, data: Data, scales: Scales, *, orthogonal: bool, memories: int) -> State:
     """`start` for all replicates."""
     return jax.vmap(lambda n, own: start(n, data, own, orthogonal=orthogonal, memories=memories))(network, scales)
 
@@ -255,7 +256,7 @@ def look_all(state: State, inputs: Array, scales: Scales) -> Float[Array, "repli
 
 
 @jax.jit
-def look_inside_all(state: State, inputs: Array, scales: Scales) -> tuple[Network, Look]:
+def look_inside_all(state: State, inputs: Array, scales: Scales) -> tuple[Web, Look]:
     """`look_inside` for all replicates."""
     return jax.vmap(lambda s, own: look_inside(s, inputs, own))(state, scales)
 
@@ -265,15 +266,7 @@ def grown(state: State, rooms: Sequence[tuple[int, int]]) -> State:
     one = lambda edge, room: jax.vmap(lambda e: e.grown(room))(edge)  # noqa: E731
     edges = tuple(one(edge, room) for edge, room in zip(state.network.edges, rooms, strict=True))
 
-    def pad(parameters: Parameters) -> Parameters:
-        if state.network.wiring.dense:
-            return parameters
-        hidden = tuple(
-            jnp.pad(d, ((0, 0), (0, back - d.shape[1]), (0, ahead - d.shape[2])))
-            for d, (ahead, back) in zip(parameters.hidden, rooms, strict=True)
-        )
-        return parameters._replace(hidden=hidden)
-
+    pad = lambda parameters: state.network.padded(parameters, rooms)  # noqa: E731
     return State(replace(state.network, edges=edges), pad(state.parameters), tuple(pad(kept) for kept in state.memory))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .network import Parameters
+from .values import Parameters, Rates
 
 KINDS = ("sgd", "flow", "adam", "sign")
 _TINY = 1e-300  # an entry without a gradient stays
@@ -56,20 +55,6 @@ class Rule:
     def memories(self) -> int:
         """How many values per parameter are remembered."""
         return 2 if self.kind == "adam" else int(self.momentum > 0)
-
-
-class Rates(NamedTuple):
-    """Learning rate, weight decay and epsilon of every parameter, at width 1.
-
-    Args:
-        learning: one number for every leaf of `Parameters`.
-        decay: lambda in ``w <- w - lr lambda w``.
-        epsilon: of Adam.
-    """
-
-    learning: Parameters
-    decay: Parameters
-    epsilon: Parameters
 
 
 def descend(

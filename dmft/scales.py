@@ -5,10 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from .layout import effective
-from .march import Scales
-from .network import Parameters
 from .problem import Problem
-from .rules import Rates
+from .values import Parameters, Rates, Scales
 
 
 def scales_of(problem: Problem, cut: float) -> Scales:
