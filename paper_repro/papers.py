@@ -125,6 +125,15 @@ _ALL = (
         ),
     ),
     Paper(
+        "moe",
+        "How to scale mixtures of experts: muP against maximal scale stability",
+        "Vankadara, Haas et al. (arXiv 2605.14200)",
+        (
+            Figure("plane", "Which initial values are scale-stable, for every joint growth of the experts", "moe.plane"),
+            Figure("terms", "Every atomic term of a mixture of experts against its derived exponent", "moe.terms"),
+        ),
+    ),
+    Paper(
         "verification",
         "Derived tables against trained networks",
         "this package; rates of matrix optimizers: arXiv 2512.05620",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .architecture import Architecture
 from .graph import Graph
 from .scales import Axis, Powers, Regime
@@ -22,6 +24,7 @@ def moe(
     inputs: int = 64,
     outputs: int = 10,
     grouped: bool = False,
+    base: Mapping[str, int] | None = None,
 ) -> Architecture:
     """A mixture of E experts of width m on a stream of width n: ``s = u + 1/E sum_i gate(q_i u) V_i phi(W_i u)``.
 
@@ -34,12 +37,13 @@ def moe(
         inputs: of the embedding.
         outputs: of the readout.
         grouped: the experts come in n/m groups; those of a group start with the same weights.
+        base: sizes of the axes at which all parameterisations coincide, where they are not n = m = 64 and E = 8.
     """
     if gate not in ("sigmoid", "softmax"):
         raise ValueError(f"`gate` is `{gate}`; choose sigmoid or softmax")
-    g = Graph(
-        "moe", [Axis("n", base=64, meaning="width"), Axis("m", base=64, meaning="expert width"), Axis("E", base=8, meaning="experts")]
-    )
+    sizes = {"n": 64, "m": 64, "E": 8} | dict(base or {})
+    meanings = {"n": "width", "m": "expert width", "E": "experts"}
+    g = Graph("moe", [Axis(axis, base=sizes[axis], meaning=meaning) for axis, meaning in meanings.items()])
     groups = {"group": Powers(n=1, m=-1), "member": Powers(E=1, n=-1, m=1)} if grouped else {"expert": Powers(E=1)}
     g.dims(x=inputs, n="n", m="m", y=outputs, **groups)
     index, shared = tuple(groups), ("member",) if grouped else ()

@@ -158,7 +158,7 @@ class ExponentTable:
         """The multiplier of this name, or None."""
         return next((o for o in self.operations if o.name == name), None)
 
-    def changed(self, weight: str, **columns: Powers) -> ExponentTable:
+    def changed(self, weight: str, **columns: Powers | bool) -> ExponentTable:
         """A copy with some columns of one row replaced."""
         self.row(weight)
         rows = tuple(replace(r, **columns) if r.weight == weight else r for r in self.rows)
