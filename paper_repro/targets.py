@@ -234,17 +234,17 @@ def load_operand(text: str, optimizer: str) -> ExponentTable:
     return load_table(match["table"], architecture, optimizer)
 
 
-def parse_regime(text: str) -> Regime:
-    """Read ``n=1,heads=0``: how fast each axis grows, as a power of one common scale; or one of `moe` by name, ``I``, ``II``, ``III``.
+def parse_regime(text: str, architecture: Architecture) -> Regime:
+    """Read ``n=1,heads=0``: how fast each axis grows, as a power of one common scale; or one of mixtures of experts, ``I``, ``II``, ``III``.
 
     Raises:
-        ValueError: if a part is not ``AXIS=POWER``, an axis comes twice, or a power is no rational >= 0.
+        ValueError: if a part is not ``AXIS=POWER``, an axis comes twice, a power is no rational >= 0, or a named one does not fit.
     """
-    from ..theory.experts import REGIMES
+    from ..theory.experts import REGIMES, named_regime
     from ..theory.scales import Regime
 
     if text in REGIMES:
-        return REGIMES[text]
+        return named_regime(text, architecture)
     powers: dict[str, str] = {}
     for part in text.split(","):
         axis, equals, power = (side.strip() for side in part.partition("="))
@@ -256,11 +256,13 @@ def parse_regime(text: str) -> Regime:
     return Regime(powers)
 
 
-def need_regime(target: str, regime: str | None) -> None:
-    """Say which regimes there are, where axes never grow alone."""
-    if regime is None and target == "moe":
+def need_regime(architecture: Architecture, regime: str | None) -> None:
+    """Say which regimes there are, where axes never grow alone: with experts."""
+    axes = [axis.name for axis in architecture.axes]
+    if regime is None and {"n", "m", "E"} <= set(axes):
+        example = ",".join(f"{axis}={int(axis in 'nm')}" for axis in axes)
         raise ValueError(
-            "`moe` grows in several ways; say which with --regime I, II or III (wider, more, more and wider experts) or n=1,m=1,E=0"
+            f"`{architecture.name}` grows in several ways; say which with --regime I, II or III (wider, more, more and wider experts) or {example}"
         )
 
 
@@ -269,7 +271,7 @@ def derive_for(architecture: Architecture, optimizer: str, desiderata: str, regi
     from ..theory.derivation import derive
     from ..theory.remedies import derive_with_remedy
 
-    grown = parse_regime(regime) if regime is not None else None
+    grown = parse_regime(regime, architecture) if regime is not None else None
     table = derive(architecture, optimizer, desiderata=desiderata, regime=grown)
     if table.verdict == "infeasible" and grown is not None and desiderata == "mssp":
         return derive_with_remedy(architecture, optimizer, regime=grown)

@@ -146,7 +146,8 @@ class Network(nn.Module):
         if node.op == "dense":
             return plan_contraction(self.architecture, node, self.scaling.weights[node.weight].multiplier)
         sources = [_inside(self.architecture.node(arg).dims, node.stack) for arg in node.args]
-        return plan_operation(node, sources, _inside(node.dims, node.stack), self.scaling.operations.get(node.name, 1.0))
+        factor = self.scaling.dims[node.over[-1]] if node.op == "top" else self.scaling.operations.get(node.name, 1.0)
+        return plan_operation(node, sources, _inside(node.dims, node.stack), factor)
 
     def _evaluate(self, node: Node, state: _Pass) -> Tensor:
         args = [self._argument(name, node, state) for name in node.args]

@@ -43,7 +43,7 @@ def plan_operation(node: Node, sources: Sequence[Dims], target: Dims, factor: fl
         node: the node.
         sources: dimensions of its arguments after (replica, batch), without the layers inside a stack.
         target: dimensions of its result.
-        factor: the value of the multiplier of a ``scale`` node.
+        factor: the value of the multiplier of a ``scale`` node; of a ``top``, how many it keeps.
 
     Returns:
         A function of the arguments' tensors.
@@ -133,6 +133,8 @@ def _norm(node: Node, sources: Sequence[Dims], target: Dims, factor: float) -> O
 
 
 def _softmax(node: Node, sources: Sequence[Dims], target: Dims, factor: float) -> Operation:
+    if len(node.over) > 1:
+        return _together(lambda x: torch.softmax(x, -1), node.over, target)
     axis = 2 + target.index(node.over[0])
 
     def softmax(x: Tensor) -> Tensor:
@@ -141,6 +143,28 @@ def _softmax(node: Node, sources: Sequence[Dims], target: Dims, factor: float) -
         return torch.softmax(x, axis)
 
     return softmax
+
+
+def _together(function: Operation, over: Dims, target: Dims) -> Operation:
+    """A function of a last dimension, applied to several dimensions as one."""
+    inner = (*(d for d in target if d not in over), *over)
+
+    def apply(x: Tensor) -> Tensor:
+        moved = align(x, target, inner)
+        return align(function(moved.flatten(-len(over))).view(moved.shape), inner, target)
+
+    return apply
+
+
+def _top(node: Node, sources: Sequence[Dims], target: Dims, factor: float) -> Operation:
+    """Size over K at the K largest entries, the first of equal ones, and 0 elsewhere; ``factor`` is K."""
+    kept = int(factor)
+
+    def mask(x: Tensor) -> Tensor:
+        largest = x.detach().argsort(dim=-1, descending=True, stable=True)[..., :kept]
+        return torch.zeros_like(x).scatter_(-1, largest, x.shape[-1] / kept)
+
+    return _together(mask, node.over[:-1], target)
 
 
 def _future(x: Tensor, causal: tuple[str, ...], dims: Dims) -> Tensor:
@@ -175,6 +199,7 @@ _PLANS: dict[str, Callable[[Node, Sequence[Dims], Dims, float], Operation]] = {
     "add": _add,
     "norm": _norm,
     "softmax": _softmax,
+    "top": _top,
     "sum": _sum,
     "rename": _rename,
     "rotary": _rotary,

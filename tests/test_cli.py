@@ -233,7 +233,8 @@ def test_a_factory_is_called_with_its_axes(run: Run):
 
 
 def test_regimes_and_sizes_are_read():
-    assert dict(parse_regime("n=1, heads=1/2")) == {"n": 1, "heads": parse_regime("a=0.5")["a"]}
+    gpt = load_architecture("gpt")
+    assert dict(parse_regime("n=1, heads=1/2", gpt)) == {"n": 1, "heads": parse_regime("a=0.5", gpt)["a"]}
     assert parse_sizes("64, 128,256") == (64, 128, 256)
 
 

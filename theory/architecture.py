@@ -63,6 +63,7 @@ class Node:
     add        sum of tensors, broadcast by the names of their dimensions
     norm       ``layer`` or ``rms`` normalisation over ``over``
     softmax    over ``over``; ``causal`` names the (query, key) positions of a causal mask
+    top        a mask with mean one of the largest entries over ``over[:-1]``, as many as ``over[-1]`` has; not differentiated
     sum        over ``over``
     rename     dimensions ``over[0]`` become ``over[1]``
     rotary     rotation of the pairs of ``over[0]`` by an angle that grows along the position ``over[1]``
@@ -170,7 +171,7 @@ class Architecture:
         """
         path: list[Node] = []
         at = self.node(node)
-        index = set(self.weights[at.weight].index) & set(at.dims)
+        index = set(self.index_of(at.weight)) & set(at.dims)
         while index & set(at.dims):
             readers = [n for n in self.nodes if at.name in n.args]
             if len(readers) != 1 or readers[0].op not in ("scale", "sum"):
@@ -178,6 +179,11 @@ class Architecture:
             at = readers[0]
             path.append(at)
         return tuple(path)
+
+    def index_of(self, weight: str) -> tuple[str, ...]:
+        """The index of a weight without the layers of a stack: what it makes in a layer is read by the next."""
+        stacks = {node.stack for node in self.nodes}
+        return tuple(d for d in self.weights[weight].index if d not in stacks)
 
     def uses(self, weight: str) -> tuple[Node, ...]:
         """The nodes that apply a weight (two for tied ones)."""
@@ -258,14 +264,14 @@ def _find_cycle(args: Mapping[str, Sequence[str]]) -> list[str]:
 def with_init(architecture: Architecture, **inits: str) -> Architecture:
     """The same architecture with other initialisers, for example ``with_init(net, readout="zero")``.
 
-    ``shared`` is Gaussian and equal along the whole index of the weight.
+    ``shared`` is Gaussian and equal along the whole index of the weight, except the layers of a stack.
     """
     weights = dict(architecture.weights)
     for name, init in inits.items():
         if name not in weights:
             raise ValueError(f"`{architecture.name}` has no weight `{name}`")
-        if init == "shared" and not weights[name].index:
+        if init == "shared" and not architecture.index_of(name):
             raise ValueError(f"weight `{name}` has no index along which its initial values could be shared")
-        shared = {"shared": weights[name].index, "init": "gaussian"} if init == "shared" else {"init": init}
+        shared = {"shared": architecture.index_of(name), "init": "gaussian"} if init == "shared" else {"init": init}
         weights[name] = replace(weights[name], **shared)
     return replace(architecture, weights=weights)

@@ -140,9 +140,15 @@ class Graph:
             raise ValueError(f"unknown norm `{kind}`; choose from {', '.join(NORMS)}")
         return self._add(name, "norm", (x,), self._of(x), over=self._of(x)[-1:], kind=kind)
 
-    def softmax(self, x: str, over: str, *, causal: tuple[str, str] | tuple[()] = (), name: str = "") -> str:
-        """Softmax over one dimension, masked where ``causal`` names (query, key) positions."""
-        return self._add(name, "softmax", (x,), self._of(x), over=(over,), causal=causal)
+    def softmax(self, x: str, over: str | Sequence[str], *, causal: tuple[str, str] | tuple[()] = (), name: str = "") -> str:
+        """Softmax over dimensions, masked where ``causal`` names (query, key) positions."""
+        return self._add(name, "softmax", (x,), self._of(x), over=_names(over), causal=causal)
+
+    def top(self, x: str, over: str | Sequence[str], keep: str, *, name: str = "") -> str:
+        """A mask with mean one: along ``over`` positive where ``x`` is one of the largest, else 0; ``keep`` is how many, a dimension."""
+        if keep not in self._dims:
+            raise ValueError(f"`{self.name}` has no dimension `{keep}`, of which the size says how many are kept; declare it with dims()")
+        return self._add(name, "top", (x,), self._of(x), over=(*_names(over), keep))
 
     def sum(self, x: str, over: str | Sequence[str], *, name: str = "") -> str:
         """Sum over dimensions."""

@@ -84,10 +84,12 @@ class Run:
                 return [self.piece("1")]
             case "dense":
                 return self.weights.apply(site, args[0], updates[site.weight], backward=False)
-            case "map" | "softmax":
-                kind = node.kind or node.op
-                mean = [self.piece("1")] if kind in OFFSET else self._rectified(args[0]) if kind in RECTIFIED else []
-                return args[0] + mean + (self._response(args[0]) if self.pruning.response and kind != "identity" else [])
+            case "softmax":
+                return [p.divided(self._share(site)) for p in self._mapped(args[0], "softmax")]
+            case "map":
+                return self._mapped(args[0], node.kind)
+            case "top":
+                return self._masked(args[0])
             case "scale":
                 factor = self._multiplier(node)
                 return [p.times(factor) for p in args[0]]
@@ -103,6 +105,28 @@ class Run:
                 return args[0] + [algebra.sum(p, site.over) for p in args[1]]
             case _:  # carry, rename, rotary: the same entries elsewhere
                 return args[0]
+
+    def _mapped(self, pieces: list[Piece], kind: str) -> list[Piece]:
+        """An entrywise function: what it acts on, its mean, and changes to second order."""
+        mean = [self.piece("1")] if kind in OFFSET else self._rectified(pieces) if kind in RECTIFIED else []
+        return pieces + mean + (self._response(pieces) if self.pruning.response and kind != "identity" else [])
+
+    def _share(self, site: Site) -> Term:
+        """The number of entries of a softmax, of which each is about as large as the others."""
+        half = self.space.half(site.over)
+        return 2 * half[0], 2 * half[1]
+
+    def _masked(self, pieces: list[Piece]) -> list[Piece]:
+        """A mask of the largest entries: its mean, and what varies with the argument over its initial size, which alone it sees.
+
+        It is never larger than Theta(1); what is there without an argument does not vary.
+        """
+        before = max((p for p in pieces if not p.via), key=lambda p: p.size, default=None)
+        out = [self.piece("1")]
+        for p in pieces:
+            size, form = (p.size - before.size, p.form - before.form) if before and p.size < before.size else (0, 0)
+            out.append(Piece(size, form, p.word, p.base, p.signs, p.order, p.via))
+        return out
 
     def _rectified(self, pieces: list[Piece]) -> list[Piece]:
         """The mean of a rectified function: a constant vector of the size of its initial argument."""
@@ -227,7 +251,7 @@ class Run:
         """Add what the gradient of a node gives to its arguments."""
         node, sites = site.node, self.net.sites
         match node.op:
-            case "input" | "one":
+            case "input" | "one" | "top":
                 return
             case "dense":
                 if sites[site.args[0]].node.op not in ("input", "one"):
@@ -247,6 +271,8 @@ class Run:
             case "collect":
                 grads[site.args[0]] += g
                 grads[site.args[1]] += g
+            case "softmax":
+                grads[site.args[0]] += [p.divided(self._share(site)) for p in g]
             case "map":
                 grads[site.args[0]] += g + self._derivative_response(g, acts[site.args[0]], node.kind)
             case _:

@@ -145,6 +145,7 @@ class Net:
                     f"the tokens of `{architecture.name}` are looked up in a table whose size (`{grown[-1]}`) grows: how its rows must "
                     "scale depends on how often each token occurs, which the calculus does not know; fix the vocabulary"
                 )
+        self._check_masks()
         self.bit = {d: 1 << i for i, d in enumerate(self.growing)}
         self.names = list(architecture.weights)
         self.position = {node.name: i for i, node in enumerate(architecture.nodes)}
@@ -154,6 +155,15 @@ class Net:
         given = [e for triple in (alignment or {}).values() for e in triple if isinstance(e, Fraction)]
         self.space = Space(powers, self._unknowns(), _denominator([*fixed, *given]))
         self.initial_norms: dict[str, Fraction] = {}
+
+    def _check_masks(self) -> None:
+        for node in (n for n in self.architecture.nodes if n.op == "top"):
+            kept, every = (self.architecture.monomial(dims).at(self.regime) for dims in (node.over[-1:], node.over[:-1]))
+            if kept != every:
+                raise ValueError(
+                    f"`{node.name}` of `{self.architecture.name}` keeps scale^{kept} of scale^{every} entries in this regime: the calculus "
+                    "knows masks that keep a fixed share; let `active` be a share, or keep the number of experts fixed"
+                )
 
     @property
     def normalises(self) -> bool:
@@ -171,7 +181,7 @@ class Net:
     def _compile(self, node: Node) -> Site:
         if node.op == "rename" and node.over[0] in self.bit:
             raise ValueError(f"`{node.name}` renames the growing dimension `{node.over[0]}`; the calculus cannot follow that")
-        over = self.mask(node.over if node.op in ("product", "sum", "dense", "collect") else ())
+        over = self.mask(node.over if node.op in ("product", "sum", "dense", "collect", "softmax") else ())
         weight = self.names.index(node.weight) if node.weight else -1
         shared = 0
         if weight >= 0:

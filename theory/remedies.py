@@ -103,9 +103,9 @@ def _changes(
     for name, weight in architecture.weights.items():
         named = any(_owner(architecture, label) == name and "W0" in label for label in table.clash)
         if named and name not in inits and weight.init == "gaussian" and weight.trained:
-            if "zero" in kinds or not weight.index:
+            if "zero" in kinds or not architecture.index_of(name):
                 yield {name: "zero"}
-            if "shared" in kinds and weight.index and not weight.shared:
+            if "shared" in kinds and architecture.index_of(name) and not weight.shared:
                 yield {name: "shared"}
 
 

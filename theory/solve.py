@@ -102,9 +102,13 @@ class Solver(Iteration):
         """Whether the relations hold at a point with products of so many updates more than are followed."""
         return self._held(*self._evaluated(point, more))
 
-    def _evaluated(self, point: Mapping[str, Fraction], more: int) -> tuple[Report, Relations]:
-        """The relations alone, with gradients that grow as they do there; of more updates only the largest pieces in a large network."""
-        pruning = replace(self.pruning, order=self.pruning.order + more)
+    def _evaluated(self, point: Mapping[str, Fraction], more: int, finer: int = 0) -> tuple[Report, Relations]:
+        """The relations alone, with gradients that grow as they do there; of more updates only the largest pieces in a large network.
+
+        ``finer``: more letters in which pieces must agree for one to cover the other.
+        """
+        merge = self.pruning.merge
+        pruning = replace(self.pruning, order=self.pruning.order + more, merge=None if merge is None else merge + finer)
         if more and len(self.net.sites) >= LARGE and pruning.cap is None:
             pruning = replace(pruning, cap=CAP)
         growth, self.net.growth = self.net.growth, None
@@ -113,6 +117,10 @@ class Solver(Iteration):
         finally:
             self.net.growth = growth
         return report, relations(self.net, report, self.names)
+
+    @staticmethod
+    def _bounded(found: Relations) -> bool:
+        return all(s <= 0 for group in (found.bounded, found.attained) for terms in group.values() for s, _ in terms)
 
     @staticmethod
     def _held(report: Report, found: Relations) -> bool:
@@ -128,6 +136,8 @@ class Solver(Iteration):
         """
         more = 2 if len(self.net.sites) < SMALL else 1
         report, found = self._evaluated(point, more)
+        if not self._held(report, found) and self._bounded(found):  # what attains a relation may have been covered
+            report, found = self._evaluated(point, more, finer=1)
         raised.update({"checked order": self.pruning.order + more, "capped at that order": report.capped})
         held = self._held(report, found)
         if not held:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from fractions import Fraction
 
 from .architecture import Architecture
-from .experts import moe
+from .experts import moe, resmoe
 from .graph import Graph
 from .scales import Axis, Powers, Rational
 
@@ -149,7 +150,9 @@ def llama(
 
 
 ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
-    "mlp": mlp, "resmlp": resmlp, "gpt": gpt, "transformer": gpt, "llama": llama, "moe": moe,
+    "mlp": mlp, "resmlp": resmlp, "gpt": gpt, "transformer": gpt, "llama": llama,
+    "moe": moe, "moe-softmax": partial(moe, gate="softmax"), "moe-top": partial(moe, active="1/2"), "moe-dense": partial(moe, dense=True),
+    "resmoe": resmoe,
 }  # fmt: skip
 
 

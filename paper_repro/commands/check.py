@@ -33,7 +33,7 @@ def check(
         raise ValueError(f"--steps is {steps}; a slope needs at least one training step")
     chosen = {"sizes": None if sizes is None else parse_sizes(sizes), "steps": steps}
     architecture = load_architecture(target)
-    need_regime(target, regime)
+    need_regime(architecture, regime)
     factory = load_factory(target) if architecture.parameters else None
     if parameterization is not None:
         table = load_table(parameterization, architecture, optimizer)

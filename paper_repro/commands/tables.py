@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from ..progress import waiting
-from ..targets import choose, load_architecture, load_fixed, load_operand, load_table, parse_regime
+from ..targets import choose, load_architecture, load_fixed, load_operand, load_table, need_regime, parse_regime
 
 if TYPE_CHECKING:
     from ...theory.architecture import Architecture
+    from ...theory.scales import Regime
     from ...theory.table import ExponentTable
 
 FORMATS = ("text", "markdown", "latex", "json")
@@ -30,11 +31,9 @@ def derive(
 ) -> int:
     """Print the table of a target, or the class of a given one; arguments are those of the command line."""
     choose("format", form, FORMATS)
-    grown, architecture = parse_regime(regime) if regime is not None else None, load_architecture(target)
-    if grown is None and target == "moe":
-        raise ValueError(
-            "`moe` grows in several ways; say which with --regime I, II or III (wider, more, more and wider experts) or n=1,m=1,E=0"
-        )
+    architecture = load_architecture(target)
+    need_regime(architecture, regime)
+    grown = parse_regime(regime, architecture) if regime is not None else None
     if parameterization is None:
         from ...theory.derivation import derive as derive_table
         from ...theory.remedies import derive_with_remedy
@@ -55,18 +54,18 @@ def derive(
                 table = derive_with_remedy(architecture, optimizer, regime=grown, gauge=gauge)
         print(show(table, form, explain=explain))
         return 0
-    given = {"--desiderata": desiderata, "--alignment": alignment, "--fix": fix, "--regime": regime}
+    given = {"--desiderata": desiderata, "--alignment": alignment, "--fix": fix}
     clash = [option for option, value in given.items() if value is not None]
     if clash:
         raise ValueError(f"--parameterization classifies a given table, so it cannot be combined with {', '.join(clash)}")
-    _classify(architecture, load_table(parameterization, architecture, optimizer).in_gauge(gauge), form, explain=explain)
+    _classify(architecture, load_table(parameterization, architecture, optimizer).in_gauge(gauge), grown, form, explain=explain)
     return 0
 
 
-def _classify(architecture: Architecture, table: ExponentTable, form: str, *, explain: bool) -> None:
+def _classify(architecture: Architecture, table: ExponentTable, regime: Regime | None, form: str, *, explain: bool) -> None:
     from ...theory.classification import classify
 
-    found = classify(architecture, table)
+    found = classify(architecture, table, regime=regime)
     if form == "json":
         print(json.dumps({**table.as_json(), "class": found.as_json()}, indent=2))
     else:
