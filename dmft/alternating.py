@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .activations import ACTIVATIONS
+from .mixing import ExpertLayout
 from .problem import Problem
 
 JITTER = 1e-8
@@ -71,7 +72,14 @@ def alternate(problem: Problem, *, samples: int = 500, iterations: int = 10, dam
     constants = problem.constants
     assert constants is not None
     plain = problem.full_batch and problem.rule.kind == "sgd" and not problem.rule.momentum and problem.schedule is None
-    if layout.wiring.residual or layout.wiring.biases or layout.outputs != 1 or problem.loss != "squared" or not plain:
+    if (
+        isinstance(layout, ExpertLayout)
+        or layout.wiring.residual
+        or layout.wiring.biases
+        or layout.outputs != 1
+        or problem.loss != "squared"
+        or not plain
+    ):
         raise ValueError("the alternating method is for perceptrons with one output, the squared loss and plain gradient descent")
     names = (layout.first, *layout.hidden, layout.readout)
     rates = jnp.array([constants.weights[n].learning_rate for n in names]) * constants.learning_rate / len(problem.inputs)

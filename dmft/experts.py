@@ -46,6 +46,7 @@ class Mixing:
         activation: of the experts' neurons.
         gate: of the experts.
         residual: blocks keep the stream.
+        norm: the stream is divided by its root mean square before every block and the readout.
         blocks: one after the other.
         shared: of `UP` and `DOWN`, those that start equal in all experts.
     """
@@ -53,6 +54,7 @@ class Mixing:
     activation: str
     gate: Gate
     residual: bool
+    norm: bool = False
     blocks: int = 1
     shared: tuple[int, ...] = ()
 
@@ -112,8 +114,9 @@ class ExpertNetwork(Web):
         before, features, coefficients = [u], [u], []
         branch = scales.branch.astype(u.dtype)
         for block in range(mixing.blocks):
-            network, logits, routed = network._apply(block, ROUTER, u, parameters, scales)
-            network, a, widened = network._apply(block, UP, u, parameters, scales)
+            x = network._normal(u)[0]
+            network, logits, routed = network._apply(block, ROUTER, x, parameters, scales)
+            network, a, widened = network._apply(block, UP, x, parameters, scales)
             gates = mixing.gate.gates(logits)
             d = network._spread(gates) * ACTIVATIONS[mixing.activation][0](a)
             network, m, narrowed = network._apply(block, DOWN, d, parameters, scales)
@@ -121,13 +124,14 @@ class ExpertNetwork(Web):
             before += [logits, a, m]
             features += [gates, d, u]
             coefficients += [routed, widened, narrowed]
-        outputs = network.populations[STREAM].inner(u, parameters.readout).astype(jnp.result_type(float))
+        read = network.populations[STREAM].inner(network._normal(u)[0], parameters.readout)
+        outputs = read.astype(jnp.result_type(float))
         return network, Pass(tuple(before), tuple(features), tuple(coefficients), outputs)
 
     def backward(
         self, parameters: Parameters, passed: Pass, errors: Float[Array, "sample out"], scales: Scales
     ) -> tuple[ExpertNetwork, tuple[Fields, ...], tuple[Coefficients, ...]]:
-        network, r = self, errors.astype(parameters.first.dtype) @ parameters.readout
+        network, r = self, self._back(passed.features[-1], errors.astype(parameters.first.dtype) @ parameters.readout)
         deltas, coefficients = [r], []
         phi, slope = ACTIVATIONS[self.mixing.activation][:2]
         for block in reversed(range(self.mixing.blocks)):
@@ -138,7 +142,8 @@ class ExpertNetwork(Web):
             e = self.mixing.gate.pull(logits, gates, network._inside(b * phi(a)).mean(-1))
             network, r_up, widened = network._apply(block, UP, c, parameters, scales, transposed=True)
             network, r_router, routed = network._apply(block, ROUTER, e, parameters, scales, transposed=True)
-            r = r + r_up + r_router if self.mixing.residual else r_up + r_router
+            sent = network._back(passed.features[3 * block], r_up + r_router)
+            r = r + sent if self.mixing.residual else sent
             deltas[:0] = [r, e, c]
             coefficients[:0] = [routed, widened, narrowed]
         return network, tuple(deltas), tuple(coefficients)
@@ -156,7 +161,9 @@ class ExpertNetwork(Web):
         count, dtype = len(inputs), parameters.first.dtype
         inputs, errors = (array.astype(dtype) / count for array in (inputs, errors))
         still = tuple(jnp.zeros_like(part) for part in parameters.parts)
-        return Parameters(inputs.T @ deltas[0], bilinear(coefficients, passed, count), still, (), errors.T @ passed.features[-1], ())
+        return Parameters(
+            inputs.T @ deltas[0], bilinear(coefficients, passed, count), still, (), errors.T @ self._normal(passed.features[-1])[0], ()
+        )
 
     def _apply(
         self, block: int, role: int, fields: Fields, parameters: Parameters, scales: Scales, *, transposed: bool = False
@@ -170,6 +177,22 @@ class ExpertNetwork(Web):
         which = self.mixing.edges.index((block, role), 3 * self.mixing.blocks)
         network, initial, _ = network.multiply(which, common, parameters, scales.tolerance, transposed=transposed)
         return network, images + (initial if inwards else jnp.tile(initial, (1, self.experts))), known
+
+    def _normal(self, u: Fields) -> tuple[Fields, Fields]:
+        """The stream as a block reads it, and the factor in front."""
+        if not self.mixing.norm:
+            return u, jnp.ones((len(u), 1), u.dtype)
+        inner = self.populations[STREAM].inner
+        factor = jax.lax.rsqrt(jax.vmap(lambda row: inner(row[None], row[None])[0, 0])(u))[:, None]
+        return factor * u, factor
+
+    def _back(self, u: Fields, r: Fields) -> Fields:
+        """What comes back through the norm: the part across the stream, with its factor."""
+        if not self.mixing.norm:
+            return r
+        x, factor = self._normal(u)
+        along = jax.vmap(lambda a, b: self.populations[STREAM].inner(a[None], b[None])[0, 0])(x, r)
+        return factor * (r - along[:, None] * x)
 
     def _inside(self, fields: Fields) -> Float[Array, "sample expert neuron"]:
         """Fields of all neurons, expert by expert."""

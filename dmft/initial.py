@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .edge import Edge
+from .experts import ENDS, EXPERTS, NEURONS, PAIRS, SHARED_ENDS, ExpertNetwork
+from .mixing import ExpertLayout
 from .network import Network
 from .noise import random_key, sobol
 from .population import Nodes, Particles, Population, Primitives
@@ -15,7 +17,7 @@ from .problem import Problem
 from .settings import Settings
 
 
-def empty_network(problem: Problem, settings: Settings, key: int, *, drawn: int, room: int) -> Network:
+def empty_network(problem: Problem, settings: Settings, key: int, *, drawn: int, room: int) -> Network | ExpertNetwork:
     """One replicate.
 
     Args:
@@ -25,17 +27,37 @@ def empty_network(problem: Problem, settings: Settings, key: int, *, drawn: int,
         drawn: variables of a quadrature: coordinates of the inputs and outputs.
         room: rows of every basis.
     """
+    if isinstance(problem.layout, ExpertLayout):
+        return _empty_mixture(problem, problem.layout, settings, key, room)
     wiring = replace(problem.layout.wiring, dense=problem.rule.entrywise)
     draws = room * (len(problem.layout.hidden) if wiring.residual else 1)
     populations = tuple(_population(settings, key, which, drawn, draws) for which in range(wiring.last + 1))
-    size = [_size(population) for population in populations]
     passes = 1 if settings.noise == "quasi" else 2
     edges = []
     for edge in range(wiring.layers - 1):
         source, target = wiring.populations(edge)
-        neurons = size[source], size[target]
+        neurons = populations[source].size, populations[target].size
         edges.append(Edge.empty((room, room), neurons, settings.dtype, responds=settings.responds, passes=passes))
     return Network(populations, tuple(edges), wiring)
+
+
+def _empty_mixture(problem: Problem, layout: ExpertLayout, settings: Settings, key: int, room: int) -> ExpertNetwork:
+    """The stream is followed exactly, as combinations of Gaussian variables; experts and neurons are particles."""
+    mixing, (experts, neurons) = layout.wiring, layout.grid(settings.particles)
+    batch = len(problem.inputs) if problem.index is None else problem.index.shape[1]
+    looks = batch * (problem.steps + 2) + len(problem.inputs)
+    variables = sum(problem.inputs.shape) + layout.outputs + 3 * mixing.blocks * min(looks, 4 * room)
+    sizes = {EXPERTS: experts, PAIRS: experts * neurons, **({NEURONS: neurons} if mixing.shared else {})}
+    exact = Primitives(np.zeros((), int), 1 << (variables - 1).bit_length(), settings.dtype)
+    sampled = (_population(replace(settings, particles=size), key, which, 0, room * mixing.blocks) for which, size in sizes.items())
+    populations, edges = (exact, *sampled), []
+    for place, (_, role) in enumerate(mixing.edges):
+        main = place < 3 * mixing.blocks
+        source, target = (ENDS if main else SHARED_ENDS)[role]
+        draws = (False, False) if main and role in mixing.shared else layout.draws()[role]
+        ends = populations[source].size, populations[target].size
+        edges.append(Edge.empty((room, room), ends, settings.dtype, responds=settings.responds, passes=1, draws=draws))
+    return ExpertNetwork(populations, tuple(edges), mixing, experts)
 
 
 def _population(settings: Settings, key: int, which: int, variables: int, draws: int) -> Population:
@@ -48,10 +70,6 @@ def _population(settings: Settings, key: int, which: int, variables: int, draws:
     if settings.noise == "quasi":
         points = sobol(key, which, (draws, settings.particles))
     return Particles(jnp.asarray(points.astype(settings.dtype)), random_key(key, which), zero)
-
-
-def _size(population: Population) -> int:
-    return population.size if isinstance(population, Primitives) else population.points.shape[1]
 
 
 def _nodes(variables: int, each: int) -> Nodes:

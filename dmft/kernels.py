@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from .network import Network
 from .replicates import Run
 from .solution import Fields, Pairs
 
@@ -30,9 +31,11 @@ def look_at(run: Run) -> Inside:
             fields[layer, t] = Fields(np.asarray(before[0]), np.asarray(features[0]))
     for (t, one), (s, other) in product(run.looks.items(), repeat=2):
         for layer, (a, b) in enumerate(zip(one.passed.features, other.passed.features, strict=True), start=1):
-            kernels[layer, t, s] = run.inner(a, b).mean(0)
+            kernels[layer, t, s] = run.inner(a, b, layer - 1).mean(0)
         for layer, (a, b) in enumerate(zip(one.gradients, other.gradients, strict=True), start=1):
-            gradients[layer, t, s] = run.inner(a, b).mean(0)
+            gradients[layer, t, s] = run.inner(a, b, layer - 1).mean(0)
+        if not isinstance(run.state.network, Network):
+            continue  # several matrices read one layer of a mixture
         for layer, (edge, back) in enumerate(zip(edges, other.coefficients, strict=bool(other.coefficients)), start=1):
             ahead, response = (np.asarray(array) for array in (one.passed.coefficients[layer - 1], edge.forward.response))
             ahead, back = _padded(ahead, response.shape[1]), _padded(np.asarray(back), response.shape[2])

@@ -30,6 +30,11 @@ class Particles:
     key: Leaf
     used: Leaf
 
+    @property
+    def size(self) -> int:
+        """M."""
+        return self.points.shape[1]
+
     def inner(self, a: Float[Array, "i neuron"], b: Float[Array, "j neuron"]) -> Float[Array, "i j"]:
         """``<a_i b_j>``: the mean over neurons."""
         return a @ b.T / a.shape[-1]
@@ -90,6 +95,11 @@ class Nodes:
     points: Leaf
     weights: Leaf
     used: Leaf
+
+    @property
+    def size(self) -> int:
+        """Nodes."""
+        return self.points.shape[1]
 
     def inner(self, a: Float[Array, "i neuron"], b: Float[Array, "j neuron"]) -> Float[Array, "i j"]:
         """The expectation of a product."""

@@ -11,17 +11,21 @@ from jaxtyping import Float, Int, Shaped
 
 from ..theory.architecture import Architecture
 from ..theory.constants import Constants
+from ..theory.table import ExponentTable
 from .layout import Layout, effective, read
 from .losses import LOSSES
+from .mixing import ExpertLayout
 from .rules import Rule
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A dense network in the maximal-update parameterisation, its data, and how it is trained.
+    """A network, its data, and how it is trained: a dense network in the maximal-update parameterisation, or a mixture of experts.
 
     The numbers are those of ``build(architecture, mup, constants, base={"n": 1})`` in `widelimit.synthetic`, whose networks converge to
-    this limit: `Constants.rich` makes them for a given richness.
+    this limit: `Constants.rich` makes them for a given richness. A mixture of experts has as many limits as there are regimes and
+    tables: its ``table``, derived in a regime of its three axes, says how it grows from the ``base`` sizes, where the constants are those
+    of ``build(architecture, table, constants, base=base)``.
 
     Args:
         architecture: of the zoo: `mlp`, or `resmlp` with one matrix per branch and no norm.
@@ -35,6 +39,8 @@ class Problem:
         index: the samples of every step, (steps or more, batch); by default all of them.
         schedule: a factor on all rates at every step; by default 1.
         sizes: of the axes that stay finite, such as the depth of a residual network.
+        table: of a mixture of experts.
+        base: of a mixture of experts, sizes of all axes; by default the architecture's.
 
     Raises:
         ValueError: if an argument does not fit; the message names it.
@@ -51,6 +57,8 @@ class Problem:
     index: Int[np.ndarray, "step batch"] | None = None
     schedule: Sequence[float] | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
+    table: ExponentTable | None = None
+    base: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -58,7 +66,8 @@ class Problem:
         if self.steps < 1:
             raise ValueError(f"`steps` is {self.steps}; training takes at least one")
         if self.constants is None:
-            object.__setattr__(self, "constants", Constants.rich(self.architecture, base=self._base))
+            usual = Constants.rich(self.architecture, base=self._base) if self.table is None else self._mixed_constants()
+            object.__setattr__(self, "constants", usual)
         self._check_inputs()
         self._check_targets()
         if self.index is not None and (len(self.index) < self.steps or self.index.min() < 0 or self.index.max() >= len(self.inputs)):
@@ -103,11 +112,18 @@ class Problem:
     def _base(self) -> dict[str, int]:
         return dict.fromkeys(self.architecture.base, 1)
 
+    def _mixed_constants(self) -> Constants:
+        return Constants.default(self.architecture, base=self.base)
+
     @cached_property
-    def layout(self) -> Layout:
+    def layout(self) -> Layout | ExpertLayout:
         """The infinite network."""
         assert self.constants is not None
-        return read(self.architecture, self.sizes, self.constants)
+        if self.table is None:
+            return read(self.architecture, self.sizes, self.constants)
+        if self.rule.entrywise:
+            raise ValueError(f"the rule `{self.rule.kind}` has no limit for mixtures of experts here; `sgd` and `flow` have")
+        return ExpertLayout(self.architecture, self.table, self.constants, self.architecture.sizes({**self.base, **self.sizes}))
 
     @cached_property
     def values(self) -> Float[np.ndarray, "sample out"]:
@@ -120,7 +136,8 @@ class Problem:
     def richness(self) -> float:
         """How far features move: one over the std of the readout, at most 1. Bases are cut at its square."""
         assert self.constants is not None
-        std = effective(self.constants, self.layout.readout).init_std
+        layout = self.layout
+        std = layout.readout_std if isinstance(layout, ExpertLayout) else effective(self.constants, layout.readout).init_std
         return min(1.0, 1.0 / std) if std else 1.0
 
     @property

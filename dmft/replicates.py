@@ -58,10 +58,11 @@ class Run:
     diverged_at: int | None = None
     exhausted: bool = False
 
-    def inner(self, a: Array | np.ndarray, b: Array | np.ndarray) -> Float[np.ndarray, "replicate row1 row2"]:
-        """``<a_i b_j>`` in every replicate, of fields (replicate, row, neuron)."""
+    def inner(self, a: Array | np.ndarray, b: Array | np.ndarray, layer: int) -> Float[np.ndarray, "replicate row1 row2"]:
+        """``<a_i b_j>`` in every replicate, of fields (replicate, row, neuron) of a layer of a pass."""
+        network = self.state.network
         one = jax.vmap(lambda population, x, y: population.inner(x, y))
-        return np.asarray(one(self.state.network.populations[0], jnp.asarray(a), jnp.asarray(b)))
+        return np.asarray(one(network.populations[network.sites[layer]], jnp.asarray(a), jnp.asarray(b)))
 
 
 def run(

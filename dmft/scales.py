@@ -5,13 +5,16 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from .layout import effective
+from .mixing import ExpertLayout
 from .problem import Problem
 from .values import Parameters, Rates, Scales
 
 
 def scales_of(problem: Problem, cut: float) -> Scales:
     """Rates, deviations and the tolerance of bases: ``cut`` times the square of the richness."""
-    layout = problem.layout
+    layout, tolerance = problem.layout, cut * problem.richness**2
+    if isinstance(layout, ExpertLayout):
+        return layout.scales(tolerance)
     assert problem.constants is not None
     own = {
         n: effective(problem.constants, n, entrywise=problem.rule.entrywise)
@@ -27,5 +30,4 @@ def scales_of(problem: Problem, cut: float) -> Scales:
 
     stds = leaves("init_std")
     rates = Rates(leaves("learning_rate"), leaves("weight_decay"), leaves("epsilon"))
-    tolerance = cut * problem.richness**2
     return Scales(rates, (stds.first, stds.hidden, stds.readout), jnp.asarray(layout.branch, float), jnp.asarray(tolerance))

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .kernels import look_at
+from .layout import Layout
 from .lazy import run_lazy
 from .losses import sample_losses
+from .mixing import ExpertLayout
 from .problem import Problem
 from .replicates import Progress, Run, run
 from .settings import Settings
@@ -89,17 +91,22 @@ def solve(
 def _method(problem: Problem, method: str) -> str:
     if method not in METHODS:
         raise ValueError(f"unknown method `{method}`; choose from {', '.join(METHODS)}")
-    linear = set(problem.layout.wiring.activations) == {"identity"}
+    layout = problem.layout
+    if isinstance(layout, ExpertLayout):
+        if method not in ("auto", "particles"):
+            raise ValueError(f"the method `{method}` is for dense networks; `particles` solves `{problem.architecture.name}`")
+        return "particles"
+    linear = set(layout.wiring.activations) == {"identity"}
     if method == "auto":
         return "exact" if linear else "particles"
     if method == "exact" and not linear:
         raise ValueError(f"the method `exact` is for linear networks; `{problem.architecture.name}` has other activations")
     if method == "quadrature":
         variables = min(problem.inputs.shape) + problem.layout.outputs
-        if problem.layout.wiring.layers != 1 or variables > 4:
+        if layout.wiring.layers != 1 or variables > 4:
             raise ValueError(
                 f"the method `quadrature` is for one hidden layer and at most 4 Gaussian variables; "
-                f"here are {problem.layout.wiring.layers} layers and {variables} variables"
+                f"here are {layout.wiring.layers} layers and {variables} variables"
             )
     return method
 
@@ -107,7 +114,9 @@ def _method(problem: Problem, method: str) -> str:
 def _primitives(problem: Problem) -> int:
     """Gaussian variables of a linear network: those of the inputs, and one per basis vector, which a batch can add every step."""
     batch = len(problem.inputs) if problem.index is None else problem.index.shape[1]
-    matrices = len(problem.layout.hidden) if problem.layout.wiring.residual else 1  # of a stream, all draw from one population
+    layout = problem.layout
+    assert isinstance(layout, Layout)
+    matrices = len(layout.hidden) if layout.wiring.residual else 1  # of a stream, all draw from one population
     wanted = sum(problem.inputs.shape) + matrices * (4 * batch + 3 * problem.steps + 64)
     return 1 << (wanted - 1).bit_length()
 
@@ -131,12 +140,8 @@ def _refine(problem: Problem, one: Callable[[Settings, Sequence[int]], Run], set
     if size.particles is not None:
         return [one(replace(settings, particles=size.particles), size.keys(0, size.replicates))]
     batch = len(problem.inputs) if problem.index is None else problem.index.shape[1]
-    row = 8 * 4 * size.replicates * max(1, problem.layout.wiring.layers - 1) * 4 * max(64, 8 * batch)  # bytes of a particle
-    pair = (
-        8 * 3 * size.replicates * max(1, problem.layout.wiring.layers - 1) if problem.rule.entrywise else 0
-    )  # bytes of a pair of particles
     most = size.most
-    while most > 1 and most * row + most**2 * pair > _MEMORY:
+    while most > 1 and size.replicates * _bytes(problem, most, max(64, 8 * batch)) > _MEMORY:
         most //= 2
     count = max(PILOT, 1 << (4 * batch - 1).bit_length())
     if count > most:
@@ -153,6 +158,17 @@ def _refine(problem: Problem, one: Callable[[Settings, Sequence[int]], Run], set
         count = min(most, count << max(2, int(np.ceil(np.log2(missing) / DECAY))))
         runs.append(one(replace(settings, particles=count), size.keys(len(runs), size.replicates)))
     return runs
+
+
+def _bytes(problem: Problem, particles: int, rows: int) -> float:
+    """What the bases of one replicate need, and what it keeps of pairs of particles."""
+    layout = problem.layout
+    if isinstance(layout, ExpertLayout):
+        experts, neurons = layout.grid(particles)
+        return 4 * 4 * rows * layout.blocks * experts * (neurons + 1)
+    matrices = max(1, layout.wiring.layers - 1)
+    pairs = 8 * 3 * particles**2 if problem.rule.entrywise else 0
+    return matrices * (8 * 4 * 4 * particles * rows + pairs)
 
 
 def _run_lazy(problem: Problem, settings: Settings, keys: Sequence[int], *, at: Sequence[int], said: Progress) -> Run:

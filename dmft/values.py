@@ -70,12 +70,14 @@ class Scales(NamedTuple):
         stds: initial standard deviations of the input matrix, the hidden matrices and the readout, at width 1.
         branch: the multiplier of residual branches.
         tolerance: variance of what is left out of a basis, relative to the fields.
+        gains: of a mixture's matrices, the standard deviations of their noise, forward and backward.
     """
 
     rates: Rates
     stds: tuple[Float[Array, ""], tuple[Float[Array, ""], ...], Float[Array, ""]]
     branch: Float[Array, ""]
     tolerance: Float[Array, ""]
+    gains: tuple[tuple[Float[Array, ""], Float[Array, ""]], ...] = ()
 
 
 class Pass(NamedTuple):

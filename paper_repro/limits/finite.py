@@ -15,6 +15,7 @@ from ...synthetic.store import Store
 from ...synthetic.sweep import Plan
 from ...synthetic.tasks import Task
 from ...theory.parameterizations import parameterization
+from ...theory.table import ExponentTable
 from ..papers import Progress
 from ..sweeping import run_sweep
 
@@ -60,9 +61,7 @@ def plan(problem: Problem, seeds: Mapping[int, int], *, case: str, predictions: 
     unknown = np.zeros((len(test), *targets.shape[1:]), targets.dtype)
     twice = np.concatenate([problem.inputs, problem.inputs, test]), np.concatenate([targets, targets, unknown])
     task = Task(case, *twice, problem.loss, count)
-    table = parameterization("mup" if problem.rule.entrywise else "mean-field", problem.architecture, problem.rule.kind)
-    # what a step takes from a weight is the same at every width, as in the limit
-    table = replace(table, rows=tuple(replace(row, weight_decay=row.learning_rate**-1) for row in table.rows))
+    table, base = _growth(problem)
     index = np.tile(np.arange(count), (problem.steps + 1, 1)) if problem.index is None else problem.index[: problem.steps]
     if len(index) == problem.steps:
         index = np.concatenate([index, index[-1:]])
@@ -71,13 +70,13 @@ def plan(problem: Problem, seeds: Mapping[int, int], *, case: str, predictions: 
             problem.architecture,
             table,
             task,
-            {**problem.sizes, "n": width},
+            _sizes(problem, width),
             (_rate(problem),),
             tuple(range(many)),
             problem.steps,
             index.shape[1],
             constants=problem.constants,
-            base=dict.fromkeys(problem.architecture.base, 1),
+            base=base,
             momentum=problem.rule.momentum,
             optimizer="nesterov" if problem.rule.nesterov else "",
             schedule=_schedule(problem),
@@ -90,6 +89,24 @@ def plan(problem: Problem, seeds: Mapping[int, int], *, case: str, predictions: 
         for width, many in seeds.items()
     ]
     return Plan(tuple(ensembles))
+
+
+def _growth(problem: Problem) -> tuple[ExponentTable, Mapping[str, int]]:
+    """The table under which networks converge to the limit, and the sizes at which the constants hold."""
+    if problem.table is not None:
+        return problem.table, problem.architecture.sizes(problem.base)
+    table = parameterization("mup" if problem.rule.entrywise else "mean-field", problem.architecture, problem.rule.kind)
+    # what a step takes from a weight is the same at every width, as in the limit
+    rows = tuple(replace(row, weight_decay=row.learning_rate**-1) for row in table.rows)
+    return replace(table, rows=rows), dict.fromkeys(problem.architecture.base, 1)
+
+
+def _sizes(problem: Problem, width: int) -> dict[str, int]:
+    """Of all axes; those of a mixture grow as its regime says."""
+    if problem.table is None or problem.table.regime is None:
+        return {**problem.sizes, "n": width}
+    base = problem.architecture.sizes(problem.base)
+    return {**base, **problem.sizes, **problem.table.regime.sizes("n", width, base)}
 
 
 def networks(

@@ -1,0 +1,83 @@
+"""Mixtures of experts whose limits are solved: three regimes, each under muP and under maximal scale stability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from ...dmft import Problem
+from ...theory.architecture import Architecture, with_init
+from ...theory.constants import Constants, WeightConstants
+from ...theory.derivation import derive
+from ...theory.experts import REGIMES, moe
+from ...theory.table import ExponentTable
+
+BASES: Mapping[str, Mapping[str, int]] = {
+    "I": {"n": 64, "m": 64, "E": 4},
+    "II": {"n": 64, "m": 8, "E": 8},
+    "III": {"n": 64, "m": 64, "E": 8},
+}
+"""Base sizes: proportions of what grows, sizes of what does not."""
+STARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "I": {"mup": {}, "mssp": {"router": "zero", "readout": "zero"}},
+    "II": {"mup": {}, "mssp": {"readout": "zero"}},
+    "III": {"mup": {}, "mssp": {"readout": "zero", "up": "shared", "down": "shared"}},
+}
+"""How weights start, besides Gaussian: the remedies that `widelimit.theory.remedies` finds."""
+RATES = {"embed": 1.0, "router": 4.0, "up": 2.0, "down": 2.0, "readout": 1.0}
+"""Natural rates: with them every update is of order one at any size."""
+
+
+@cache
+def _table(regime: str, name: str, residual: bool, readout: str, gate: str, active: str) -> tuple[Architecture, ExponentTable]:
+    starts = dict(STARTS[regime][name])
+    starts |= {"readout": readout} if readout else {}
+    net = moe(residual=residual, inputs=10, outputs=1, activation="tanh", gate=gate, active=active or None, base=BASES[regime])
+    net = with_init(net, **{weight: init for weight, init in starts.items() if init != "gaussian"})
+    return net, derive(net, "sgd", desiderata=name, regime=REGIMES[regime])
+
+
+def mixture(
+    regime: str,
+    name: str,
+    *,
+    rates: Mapping[str, float] = RATES,
+    rate: float = 1.0,
+    steps: int = 12,
+    residual: bool = False,
+    readout: str = "",
+    gate: str = "sigmoid",
+    active: str = "",
+    **more: Any,
+) -> Problem:
+    """Four points on a sphere, learned by a mixture of experts.
+
+    Args:
+        regime: ``I``, ``II`` or ``III``.
+        name: ``mup`` or ``mssp``.
+        rates: natural ones, of every weight.
+        rate: a factor on all of them.
+        steps: updates.
+        residual: keep the stream.
+        readout: ``zero`` or ``gaussian``, where the readout is not to start as the table says.
+        gate: of the experts.
+        active: share of the experts that a sample reaches; all where empty.
+        more: of `Problem`.
+    """
+    from .problems import sphere
+
+    net, table = _table(regime, name, residual, readout, gate, active)
+    return Problem(net, *sphere(), steps, natural(regime, name, rates, rate), table=table, base=BASES[regime], **more)
+
+
+def natural(regime: str, name: str, rates: Mapping[str, float], rate: float) -> Constants:
+    """Constants at the base sizes for which every term that the limit keeps is of order one."""
+    n, m, e = (float(BASES[regime][axis]) for axis in ("n", "m", "E"))
+    d = 10.0
+    std = {"embed": d**-0.5, "router": 1 / n if regime == "I" else n**-0.5, "up": n**-0.5, "down": m**-0.5, "readout": 1 / n}
+    if (regime, name) == ("II", "mssp"):
+        std["down"] *= e**0.5
+    unit = {"embed": n / d, "router": e / n, "up": e * m / n, "down": e * n / m, "readout": 1 / n}
+    weights = {w: WeightConstants(learning_rate=unit[w] * rates[w], init_std=std[w]) for w in std}
+    return Constants(weights, rate, {"aggregate": 1 / e})
