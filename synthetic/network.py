@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from .contraction import Contraction, align, plan_contraction
 from .operations import Operation, plan_operation
 from .program import Loop, find_positions, make_program
 from .scaling import Scaling
+from .summing import find_sums, left_out
 
 Plan = Contraction | Operation
 Watch = Callable[["Application", Tensor, Tensor], None]
@@ -71,6 +73,8 @@ class Network(nn.Module):
         self._positions = find_positions(architecture)
         self._program = make_program(architecture)
         self._plans = {n.name: self._plan(n) for n in architecture.nodes if n.op not in ("input", "one", "carry", "collect")}
+        self._sums = {path[-1].name: self._plan_sum(name, path) for name, path in find_sums(architecture).items()}
+        self._left_out = left_out(architecture)
 
     @property
     def replicas(self) -> int:
@@ -102,7 +106,9 @@ class Network(nn.Module):
                 self._repeat(step, state)
             elif step.op == "one":
                 state.values[step.name] = self.weights[0].new_ones(1, 1)
-            elif step.op != "input":
+            elif watch is None and step.name in self._sums:
+                state.values[step.name] = self._sum(*self._sums[step.name], state)
+            elif step.op != "input" and (watch is not None or step.name not in self._left_out):
                 state.values[step.name] = self._evaluate(step, state)
         return state.values[self.architecture.output.name]
 
@@ -147,6 +153,17 @@ class Network(nn.Module):
             return plan_contraction(self.architecture, node, self.scaling.weights[node.weight].multiplier)
         sources = [_inside(self.architecture.node(arg).dims, node.stack) for arg in node.args]
         return plan_operation(node, sources, _inside(node.dims, node.stack), self.scaling.operations.get(node.name, 1.0))
+
+    def _plan_sum(self, name: str, path: tuple[Node, ...]) -> tuple[Node, Contraction]:
+        """A dense node together with the nodes up to the sum over its weight's index."""
+        node = self.architecture.node(name)
+        alpha = self.scaling.weights[node.weight].multiplier
+        alpha *= prod(self.scaling.operations[step.name] for step in path if step.op == "scale")
+        return node, plan_contraction(self.architecture, node, alpha, into=path[-1])
+
+    def _sum(self, node: Node, plan: Contraction, state: _Pass) -> Tensor:
+        weight = self._cut(node, state.weights[node.weight], state.short)
+        return plan.forward(state.values[node.args[0]], weight)
 
     def _evaluate(self, node: Node, state: _Pass) -> Tensor:
         args = [self._argument(name, node, state) for name in node.args]
