@@ -21,6 +21,7 @@ from ..check import Check, Settings, run_check
 from ..claims import Claim, Control
 from ..papers import Progress
 from ..results import Result
+from .networks import BASE
 
 FIGURE, SOURCE = "moe/terms", "arXiv 2605.14200; widelimit.theory (derived)"
 STARTS = {
@@ -43,7 +44,7 @@ class Size:
 
 
 PRESETS = {
-    "smoke": Size({"I": (16, 32), "II": (16, 32), "III": (16, 32)}, 2, ("sgd",), (1, 2)),
+    "smoke": Size({"I": (64, 128), "II": (64, 128), "III": (64, 128)}, 2, ("sgd",), (1, 2)),
     "laptop": Size({"I": (64, 128, 256, 512), "II": (64, 128, 256, 512), "III": (32, 64, 128, 256)}),
     "gpu": Size({"I": (128, 256, 512, 1024, 2048), "II": (128, 256, 512, 1024, 2048), "III": (64, 128, 256, 512, 1024)}),
 }
@@ -56,7 +57,7 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
     for regime, growth in REGIMES.items():
         for optimizer in size.optimizers:
             for name in ("mup", "mssp"):
-                net = with_init(moe(), **(STARTS[regime] if name == "mssp" else {}))
+                net = with_init(moe(base=BASE[regime]), **(STARTS[regime] if name == "mssp" else {}))
                 table = derive(net, optimizer, desiderata=name, regime=growth)
                 progress(f"{regime}, {optimizer}, {name}: {table.verdict}")
                 settings = Settings(size.sizes[regime], size.seeds, size.steps)
