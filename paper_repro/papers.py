@@ -131,6 +131,7 @@ _ALL = (
         (
             Figure("plane", "Which initial values are scale-stable, for every joint growth of the experts", "moe.plane"),
             Figure("terms", "Every atomic term of a mixture of experts against its derived exponent", "moe.terms"),
+            Figure("rates", "The best learning rate against the size, three regimes, SGD and Adam", "moe.rates", sweeps=True),
         ),
     ),
     Paper(

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
-from ...theory.architecture import Architecture
+from ...theory.architecture import Architecture, with_init
 from ...theory.constants import Constants
 from ...theory.derivation import derive
 from ...theory.experts import REGIMES, moe
-from ...theory.remedies import derive_with_remedy
 from ...theory.scales import Powers
 from ...theory.table import ExponentTable
 
 BASE = {"I": {"n": 32, "m": 16, "E": 4}, "II": {"n": 32, "m": 4, "E": 8}, "III": {"n": 16, "m": 4, "E": 2}}
 """The smallest sizes, at which all parameterisations are tuned; they follow their regime from there."""
+REMEDY = {
+    "I": {"router": "zero", "readout": "zero"},
+    "II": {"readout": "zero"},
+    "III": {"readout": "zero", "up": "shared", "down": "shared"},
+}
+"""What starts differently under maximal scale stability, as `theory.remedies.find_remedies` finds it."""
 START = {"mup": "muP", "mup-zero": "muP, readout 0", "mssp": "MSSP", "mssp-readout": "MSSP, readout 1/n"}
 """Both initialisations, each with the readout of its own and with the other's; so that the readout is not taken for the remedy."""
 INPUTS = 16
@@ -40,7 +45,7 @@ def tables(regime: str, optimizer: str) -> Mapping[str, ExponentTable]:
     """
     net = moe(activation="tanh")
     mup = derive(net, optimizer, regime=REGIMES[regime])
-    mssp = derive_with_remedy(net, optimizer, regime=REGIMES[regime])
+    mssp = derive(with_init(net, **REMEDY[regime]), optimizer, desiderata="mssp", regime=REGIMES[regime])
     readout = mup.row("readout").init_std
     return {
         "mup": mup,

@@ -7,15 +7,22 @@ tuned multipliers of the paper lie there (its code: 2^-8 to 2^-4 for these weigh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ...figures.fit import DRAWS
+from ...synthetic.engines import Engine, Local
 from ...synthetic.ensemble import Ensemble
+from ...synthetic.store import Store
 from ...synthetic.sweep import Plan
 from ...synthetic.tasks import interaction
+from ..claims import Interval
+from ..papers import Progress
+from ..sweeping import run_sweep
 from .networks import START, constants, network, sizes, tables
 
 BATCH, RECORDS = 32, 20
@@ -23,7 +30,7 @@ DOWN = {"slow": 2.0**-10, "balanced": 1.0}
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Scan:
     """Rates at every size of one regime.
 
     Args:
@@ -72,15 +79,15 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Study:
-    """The sweeps of a preset, and where they are trained."""
+    """The scans of a preset, and where they are trained."""
 
-    sweeps: tuple[Sweep, ...]
+    scans: tuple[Scan, ...]
     device: str = "cpu"
 
     @property
     def plan(self) -> Plan:
         """All of them."""
-        return Plan(tuple(e for sweep in self.sweeps for e in sweep.ensembles()))
+        return Plan(tuple(e for scan in self.scans for e in scan.ensembles()))
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,25 @@ class Losses:
         """The index of the rate that is best for the smallest network."""
         return int(self.values[:, 0, :, -1].mean(axis=0).argmin())
 
+    @property
+    def curves(self) -> np.ndarray:
+        """At that rate: shape (seed, width, step)."""
+        return self.values[:, :, self.tuned]
+
+    def estimate(self, statistic: Callable[[np.ndarray], float]) -> tuple[float, Interval]:
+        """A statistic of the mean curves, shape (width, step), and its 95 % interval, bootstrap over seeds."""
+        picks = np.random.default_rng(0).integers(len(self.curves), size=(DRAWS, len(self.curves)))
+        low, high = np.quantile([statistic(self.curves[p].mean(axis=0)) for p in picks], [0.025, 0.975], method="inverted_cdf")
+        return statistic(self.curves.mean(axis=0)), (float(low), float(high))
+
+
+def measure(name: str, study: Study, *, store_home: Path, progress: Progress, engine: Engine | None = None) -> pd.DataFrame:
+    """Train what the store lacks."""
+    import torch
+
+    device = "cpu" if study.device == "cuda" and not torch.cuda.is_available() else study.device
+    return run_sweep(name, study.plan, Store(store_home), device=device, engine=engine or Local(), progress=progress)
+
 
 _OCTAVES = {("sgd", "slow"): (-1, 7), ("sgd", "balanced"): (-4, 4), ("adam", "slow"): (-5, 3), ("adam", "balanced"): (-5, 3)}
 
@@ -115,7 +141,7 @@ def _study(widths: Mapping[str, tuple[int, ...]], small: Mapping[str, tuple[int,
     balanced = [("balanced", regime, own) for regime, own in small.items()]
     optimizers = ("sgd", "adam")
     return Study(
-        tuple(Sweep(r, o, base, own, _OCTAVES[o, base], **more) for o in optimizers for base, r, own in (*slow, *balanced)), device
+        tuple(Scan(r, o, base, own, _OCTAVES[o, base], **more) for o in optimizers for base, r, own in (*slow, *balanced)), device
     )
 
 

@@ -21,14 +21,9 @@ from ..check import Check, Settings, run_check
 from ..claims import Claim, Control
 from ..papers import Progress
 from ..results import Result
-from .networks import BASE
+from .networks import BASE, REMEDY
 
 FIGURE, SOURCE = "moe/terms", "arXiv 2605.14200; widelimit.theory (derived)"
-STARTS = {
-    "I": {"router": "zero", "readout": "zero"},
-    "II": {"readout": "zero"},
-    "III": {"readout": "zero", "up": "shared", "down": "shared"},
-}
 SUMMED = "down (summed): W0 x0"
 HELD = 0.95  # part of the slopes that can be told and must agree: backward terms of the router start late (see `terms.csv`)
 
@@ -57,7 +52,7 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
     for regime, growth in REGIMES.items():
         for optimizer in size.optimizers:
             for name in ("mup", "mssp"):
-                net = with_init(moe(base=BASE[regime]), **(STARTS[regime] if name == "mssp" else {}))
+                net = with_init(moe(base=BASE[regime]), **(REMEDY[regime] if name == "mssp" else {}))
                 table = derive(net, optimizer, desiderata=name, regime=growth)
                 progress(f"{regime}, {optimizer}, {name}: {table.verdict}")
                 settings = Settings(size.sizes[regime], size.seeds, size.steps)
