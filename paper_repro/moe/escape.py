@@ -172,7 +172,14 @@ def draw(times: pd.DataFrame, predicted: Mapping[str, float], stem: Path) -> tup
                             color=COLOURS[config], label=START[config])  # fmt: skip
                 if config == "mup-zero":
                     x = np.log(rows.index.to_numpy(float))
-                    ax.plot(rows.index, rows["mean"].mean() + slope * (x - x.mean()), ls=":", color=INK, lw=1.2, label=f"predicted: {slope:.2f} per ln n")
+                    ax.plot(
+                        rows.index,
+                        rows["mean"].mean() + slope * (x - x.mean()),
+                        ls=":",
+                        color=INK,
+                        lw=1.2,
+                        label=f"predicted: {slope:.2f} per ln n",
+                    )
             ax.set(title=f"Regime {regime}", xlabel="n", ylabel="steps to half the loss", xscale="log", ylim=(0, None))
             ax.set_xticks(rows.index, [size_label(float(n)) for n in rows.index])
             ax.minorticks_off()

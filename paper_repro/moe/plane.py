@@ -35,7 +35,12 @@ WAYS: dict[str, tuple[bool, dict[str, str]]] = {
     "grouped, zero router": (True, {"router": "zero"}),
 }
 """How weights start, besides a readout at zero: whether experts come in groups, and single weights."""
-STYLES = {"independent": ("o", BLUE), "independent, zero router": ("o", "white"), "grouped": ("s", GREEN), "grouped, zero router": ("s", "white")}
+STYLES = {
+    "independent": ("o", BLUE),
+    "independent, zero router": ("o", "white"),
+    "grouped": ("s", GREEN),
+    "grouped, zero router": ("s", "white"),
+}
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ...synthetic.engines import Engine
-from ..claims import NOT_REPRODUCED, Claim, Control, untested
+from ..claims import NOT_REPRODUCED, NOT_TESTED, Claim, Control, untested
 from ..core.transfer_claims import Sweep, transfer_penalty
 from ..papers import Progress
 from ..results import Result
-from .networks import START, tables
+from .networks import START
 from .rates_panels import draw
 from .study import PRESETS as STUDIES
 from .study import Scan, Study, measure
@@ -30,9 +29,15 @@ PRESETS = STUDIES
 NAMES = {"sgd": "SGD", "adam": "Adam"}
 COLUMNS = ["case", "config", "seed", "size.n", "hp.learning_rate", "value", "diverged_at"]
 Sweeps = Mapping[tuple[str, str], Sweep]
-COST = 0.1
-"""Relative excess of the loss: two standard errors of a mean of four seeds are 0.04, a factor of 2^(1/2) in the rate costs up to 0.04."""
-RECORDS: dict[str, tuple[str, str]] = {}
+STILL, DRIFTS, COST = 0.25, 0.2, 0.15
+RECORDED = {"I": 512, "II": 512, "III": 128}
+_FLAT = "within 64 steps the loss is flat above the optimum, so that the drift of the best rate costs little"
+_BALANCED = "where the experts' last weights learn as fast as the others, their initial values are not needed"
+RECORDS = {
+    **{f"{case}-slow-costs-mup-zero": (NOT_REPRODUCED, _FLAT) for case in ("II-adam", "III-sgd")},
+    "III-adam-slow-costs-mup-zero": (NOT_TESTED, _FLAT),
+    **{f"{r}-{o}-balanced-drifts-mup": (NOT_REPRODUCED, _BALANCED) for r in ("II", "III") for o in NAMES},
+}
 
 
 def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress, engine: Engine | None = None) -> Result:
@@ -60,85 +65,95 @@ def tabulate(sweeps: Sweeps) -> pd.DataFrame:
 
 def make_claims(study: Study, sweeps: Sweeps) -> Iterator[Claim]:
     """Where the best rate stays and what carrying it costs, scan by scan."""
-    lost = {scan.optimizer: sweeps[scan.case, "mup-zero"] for scan in study.scans if (scan.regime, scan.base) == ("II", "slow")}
     for scan in study.scans:
-        for claim in (*_kept(scan, sweeps, lost[scan.optimizer]), *_lost(scan, sweeps, lost[scan.optimizer])):
+        known = max(scan.widths) <= RECORDED[scan.regime]
+        for claim in (*_kept(scan, sweeps), *_lost(scan, sweeps)):
             name = f"{scan.regime}-{scan.optimizer}-{scan.base}-{claim.id}"
-            verdict, reason = RECORDS.get(name, (claim.on_record, claim.record_reason))
+            verdict, reason = RECORDS.get(name, (claim.on_record, "")) if known else (NOT_TESTED, "")
             yield replace(claim, id=f"{FIGURE}/{name}", on_record=verdict, record_reason=reason)
 
 
-def _kept(scan: Scan, sweeps: Sweeps, lost: Sweep) -> Iterator[Claim]:
-    """Under maximal scale stability the rate of the smallest network is that of the largest."""
-    sweep = sweeps[scan.case, "mssp"]
-    where = f"in regime {scan.regime} with {NAMES[scan.optimizer]}, {scan.base}"
-    weight, power = _largest_power(scan)
-    raw = replace_rates(sweep, power)
+def _kept(scan: Scan, sweeps: Sweeps) -> Iterator[Claim]:
+    """Under maximal scale stability, and with few experts under muP, the rate of the smallest network is that of the largest."""
+    regime = scan.regime if scan.regime != "I" else "II"
+    drifting = Control(f"muP in regime {regime}, slow", **_drift(sweeps[f"{regime} {scan.optimizer} slow", "mup"]))
+    for config in ("mssp",) if scan.regime != "I" else ("mssp", "mup"):
+        yield Claim(
+            f"drift-{config}",
+            f"The best rate stands still under {START[config]} ({_where(scan)})",
+            f"widelimit.theory.derive; {PAPER}",
+            "prediction",
+            0.0,
+            STILL,
+            "one octave over four doublings: two neighbours of the grid",
+            drifting,
+            **_drift(sweeps[scan.case, config]),
+            unit="octaves per doubling",
+        )
+    value, interval = sweeps[scan.case, "mssp"].estimate(transfer_penalty)
     yield Claim(
-        "drift",
-        f"The best rate stands still under MSSP ({where})",
-        f"widelimit.theory.derive (mssp); {PAPER}",
-        "prediction",
-        0.0,
-        0.25,
-        "one octave over four doublings: two neighbours of the grid; exponents are multiples of 1/2",
-        Control(f"the same optima as rates of `{weight}` itself, which the table scales as n^{power:g}", raw[0], raw[1:]),
-        sweep.drift.value if sweep.drift.found else None,
-        (sweep.drift.low, sweep.drift.high) if sweep.drift.found else None,
-        unit="octaves per doubling",
-    )
-    yield _cost(scan, sweeps, "mssp", "cost", Control("muP with a readout at zero in regime II, slow", *lost.estimate(transfer_penalty)))
-
-
-def _lost(scan: Scan, sweeps: Sweeps, lost: Sweep) -> Iterator[Claim]:
-    """Under muP it is not, with many experts; where weights are balanced, it is."""
-    slow, many = scan.base == "slow", scan.regime != "I"
-    for config in ("mup", "mup-zero"):
-        own = sweeps[scan.case, config].estimate(transfer_penalty)
-        if not (slow and many):
-            yield _cost(scan, sweeps, config, f"cost-{config}", Control("the same in regime II, slow", *lost.estimate(transfer_penalty)))
-        if many:
-            yield Claim(
-                f"fails-{config}",
-                f"Under {START[config]} the rate tuned for the smallest network costs the largest more than {2 * COST:.0%} of its loss "
-                f"(regime {scan.regime}, {NAMES[scan.optimizer]}, {scan.base})",
-                f"{PAPER}, learning-rate figures",
-                "published",
-                2 * COST,
-                0.0,
-                "twice what errors and the grid explain",
-                Control("MSSP", *sweeps[scan.case, "mssp"].estimate(transfer_penalty)),
-                *own,
-                ">=",
-            )
-
-
-def _cost(scan: Scan, sweeps: Sweeps, config: str, name: str, control: Control) -> Claim:
-    sweep = sweeps[scan.case, config]
-    value, interval = sweep.estimate(transfer_penalty)
-    return Claim(
-        name,
-        f"The rate tuned at n = {sweep.widths[0]:g} costs n = {sweep.widths[-1]:g} no more than {COST:.0%} of its loss under {START[config]} "
-        f"(regime {scan.regime}, {NAMES[scan.optimizer]}, {scan.base})",
+        "cost-mssp",
+        f"The rate tuned for the smallest network costs the largest at most {COST:.0%} of its loss under MSSP ({_where(scan)})",
         f"widelimit.theory.derive; {PAPER}",
         "prediction",
         0.0,
         COST,
-        "two standard errors of the loss are 0.04 of it, half an octave in the rate costs 0.04",
-        control,
+        "two standard errors of a loss are up to 0.06 of it, an octave in the rate costs up to 0.1",
+        _worst(sweeps),
         value,
         interval,
         "<=",
     )
 
 
-def _largest_power(scan: Scan) -> tuple[str, float]:
-    """The weight whose rate the table of the scan scales most, and its power."""
-    powers = {row.weight: float(row.learning_rate["scale"]) for row in tables(scan.regime, scan.optimizer)["mssp"].rows}
-    return max(powers.items(), key=lambda item: abs(item[1]))
+def _lost(scan: Scan, sweeps: Sweeps) -> Iterator[Claim]:
+    """Under muP it is not, where experts are many; unless all weights learn alike."""
+    if scan.regime == "I":
+        return
+    still = Control("muP in regime I", **_drift(sweeps[f"I {scan.optimizer} slow", "mup"]))
+    moving = Control("the same, slow", **_drift(sweeps[f"{scan.regime} {scan.optimizer} slow", "mup"]))
+    for config in ("mup", "mup-zero") if scan.base == "slow" else ("mup",):
+        yield Claim(
+            f"drifts-{config}",
+            f"The best rate grows with the size under {START[config]} ({_where(scan)})",
+            f"{PAPER}, learning-rate figures",
+            "published",
+            DRIFTS,
+            0.0,
+            "four fifths of an octave over four doublings, nearly a step of the grid",
+            still if scan.base == "slow" else moving,
+            **_drift(sweeps[scan.case, config]),
+            relation=">=",
+            unit="octaves per doubling",
+        )
+    if scan.base == "slow":
+        value, interval = sweeps[scan.case, "mup-zero"].estimate(transfer_penalty)
+        worst = (scan.regime, scan.optimizer) == ("II", "sgd")
+        yield Claim(
+            "costs-mup-zero",
+            f"The rate tuned for the smallest network costs the largest at least {2 * COST:.0%} of its loss under {START['mup-zero']} "
+            f"({_where(scan)})",
+            f"{PAPER}, learning-rate figures",
+            "published",
+            2 * COST,
+            0.0,
+            "twice what errors and the grid explain",
+            Control("MSSP", *sweeps[scan.case, "mssp"].estimate(transfer_penalty)) if worst else _worst(sweeps),
+            value,
+            interval,
+            ">=",
+        )
 
 
-def replace_rates(sweep: Sweep, power: float) -> tuple[float, float, float]:
-    """The drift and its interval in units of a rate that grows as this power of the size."""
+def _worst(sweeps: Sweeps) -> Control:
+    return Control("muP with a readout at zero, regime II, SGD, slow", *sweeps["II sgd slow", "mup-zero"].estimate(transfer_penalty))
+
+
+def _where(scan: Scan) -> str:
+    return f"regime {scan.regime}, {NAMES[scan.optimizer]}, {scan.base}"
+
+
+def _drift(sweep: Sweep) -> dict[str, Any]:
+    """Of the best rate with its interval; nothing where an optimum lies on the edge of the grid."""
     drift = sweep.drift
-    return drift.value + power, drift.low + power, drift.high + power
+    return {"measured": drift.value, "interval": (drift.low, drift.high)} if drift.found else {"measured": None}

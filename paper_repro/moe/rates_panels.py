@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...figures.fit import best_rates
 from ...figures.plots import plot_curves
-from ...figures.style import BLUE, GREEN, INK, ORANGE, RED, colours, letter, panels, save, size_label, styled
+from ...figures.style import BLUE, GREEN, INK, ORANGE, RED, colours, panels, save, size_label, styled
 from ..core.transfer_claims import Sweep
 from .networks import START
 from .study import Study
@@ -36,13 +36,12 @@ def draw(study: Study, last: pd.DataFrame, sweeps: Mapping[tuple[str, str], Swee
                 *curves, optima = axes[i, 3 * j : 3 * j + 3]
                 for ax, config in zip(curves, SHOWN, strict=True):
                     _curves(last[(last["case"] == case) & (last["config"] == config)], sweeps[case, config], ax)
-                    ax.set_title(f"{regime}, {base}: {START[config]}, {NAMES[optimizer]}")
+                    ax.set_title(f"{regime} {base}: {START[config]}, {NAMES[optimizer]}", fontsize=8)
                     ax.sharey(curves[0])
                 curves[0].set_ylabel("validation loss")
                 _optima({config: sweeps[case, config] for config in START}, optima)
-                optima.set_title(f"{regime}, {base}: best rates")
+                optima.set_title(f"{regime} {base}: best rates, {NAMES[optimizer]}", fontsize=8)
         axes[0, 2].legend(fontsize=6, labelcolor=INK)
-        letter(axes.flat)
     return save(figure, stem)
 
 

@@ -140,9 +140,7 @@ def _study(widths: Mapping[str, tuple[int, ...]], small: Mapping[str, tuple[int,
     slow = [("slow", regime, own) for regime, own in widths.items()]
     balanced = [("balanced", regime, own) for regime, own in small.items()]
     optimizers = ("sgd", "adam")
-    return Study(
-        tuple(Scan(r, o, base, own, _OCTAVES[o, base], **more) for o in optimizers for base, r, own in (*slow, *balanced)), device
-    )
+    return Study(tuple(Scan(r, o, base, own, _OCTAVES[o, base], **more) for o in optimizers for base, r, own in (*slow, *balanced)), device)
 
 
 _FEW = {"I": (32, 64), "II": (32, 64, 128), "III": (16, 32, 64)}
