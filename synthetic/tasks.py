@@ -179,8 +179,8 @@ def k_index(*, inputs: int = 64, index: int = 15, samples: int = 2**16, validati
 def interaction(*, inputs: int = 16, samples: int = 2**12, validation: int = 2**8, seed: int = 0) -> Task:
     """One direction, and one whose weight is another's size: ``y = tanh(a) + |b| tanh(2 c)``, squared loss.
 
-    ``a``, ``b`` and ``c`` are orthogonal projections of ``x ~ N(0, I_d)``; y is scaled to variance 1. It is odd in x, as networks without biases with odd activations are. With ``samples = steps * batch``
-    every batch is fresh.
+    ``a``, ``b`` and ``c`` are orthogonal projections of ``x ~ N(0, I_d)``; y is scaled to variance 1. It is odd in x, as networks
+    without biases with odd activations are. With ``samples = steps * batch`` every batch is fresh.
     """
     rng = stream(seed, "interaction")
     frame, _ = np.linalg.qr(rng.standard_normal((inputs, 3)))

@@ -1,9 +1,9 @@
 """How long muP stays at its start: without a residual branch and with a readout at zero, its limit never leaves it.
 
 Finite networks leave through what vanishes in the limit, the experts' initial sum, of size n^-1/2. Around the start the limit of muP
-is linear: with ``A = sum_nu D_nu s_nu``, ``D = y / P``,
+is linear: with ``A = sum_nu D_nu s_nu`` and ``D = y / P``,
 
-``A <- A + eta kappa w,  w <- w + eta A``  for every neuron of the stream, so that both grow by ``lambda = 1 + eta kappa^(1/2)`` a step, with
+``A <- A + eta kappa w,  w <- w + eta A``  for every neuron of the stream; both grow by ``lambda = 1 + eta kappa^(1/2)`` a step, with
 
 ``kappa = sum_(mu nu) D_mu D_nu (<g z g z> + m/n Phi^u <g phi' g phi'>)``: down learns from its input, and up through the initial values of
 down (which are seen where ``m/n`` stays, in regime III). The output ``w s / n`` starts at ``1/n``, so that the loss falls after
@@ -21,7 +21,6 @@ import pandas as pd
 
 from ...figures.style import INK, letter, panels, save, size_label, styled
 from ...synthetic.engines import Engine, Local
-from ...synthetic.ensemble import Ensemble
 from ...synthetic.store import Store
 from ...synthetic.streams import stream
 from ...synthetic.sweep import Plan
@@ -178,11 +177,17 @@ def draw(times: pd.DataFrame, predicted: Mapping[str, float], stem: Path) -> tup
                         ls=":",
                         color=INK,
                         lw=1.2,
-                        label=f"predicted: {slope:.2f} per ln n",
+                        label="predicted slope",
                     )
-            ax.set(title=f"Regime {regime}", xlabel="n", ylabel="steps to half the loss", xscale="log", ylim=(0, None))
+            ax.set(
+                title=f"Regime {regime}: {slope:.2f} steps per ln n",
+                xlabel="n",
+                ylabel="steps to half the loss",
+                xscale="log",
+                ylim=(0, None),
+            )
             ax.set_xticks(rows.index, [size_label(float(n)) for n in rows.index])
             ax.minorticks_off()
-            ax.legend(labelcolor=INK, fontsize=6.5)
+        axes.flat[0].legend(labelcolor=INK, fontsize=6.5)
         letter(axes.flat)
     return save(figure, stem)

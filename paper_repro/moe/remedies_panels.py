@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ from ...figures.fit import best_rates
 from ...figures.plots import plot_curves
 from ...figures.style import BLUE, INK, ORANGE, QUIET, RED, letter, panels, save, size_label, styled
 from ..core.transfer_claims import Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = {"independent": ORANGE, "wider": RED, "shared": BLUE}
 CONFIGS = {"scaled": BLUE, "global": RED}
@@ -47,7 +51,7 @@ def draw(slopes: pd.DataFrame, last: pd.DataFrame, sweeps: Mapping[tuple[str, st
     return save(figure, stem)
 
 
-def _slopes(rows: pd.DataFrame, ax) -> None:
+def _slopes(rows: pd.DataFrame, ax: Axes) -> None:
     """Bars from zero to each measured slope; short lines where it is derived."""
     names = list(dict.fromkeys(rows["term"]))
     for k, (start, colour) in enumerate(COLOURS.items()):
