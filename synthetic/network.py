@@ -9,7 +9,7 @@ from math import prod
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from ..theory.architecture import Architecture, Node
+from ..theory.architecture import Architecture, Node, Weight
 from .contraction import Contraction, align, plan_contraction
 from .operations import Operation, plan_operation
 from .program import Loop, find_positions, make_program
@@ -67,8 +67,10 @@ class Network(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.scaling = scaling
+        summed = {architecture.node(name).weight for name in find_sums(architecture)}
         self.weights = nn.ParameterList(
-            nn.Parameter(weights[name], requires_grad=scaling.weights[name].trained) for name in architecture.weights
+            nn.Parameter(_summable(weights[w.name], w) if w.name in summed else weights[w.name], scaling.weights[w.name].trained)
+            for w in architecture.weights.values()
         )
         self._positions = find_positions(architecture)
         self._program = make_program(architecture)
@@ -222,6 +224,14 @@ class Network(nn.Module):
             stream = stream + align(state.values[branch], dims, loop.carry.dims)
         state.layer = -1
         state.values[loop.collect.name] = stream
+
+
+def _summable(values: Tensor, weight: Weight) -> Tensor:
+    """The same tensor, laid out in memory as the matrix (out, index and inn) that a sum over the index multiplies with."""
+    outs = range(1 + len(weight.index), 1 + len(weight.index) + len(weight.out))
+    order = [0, *outs, *(axis for axis in range(1, values.ndim) if axis not in outs)]
+    back = [order.index(axis) for axis in range(values.ndim)]
+    return values.permute(order).contiguous().permute(back)
 
 
 def _inside(dims: tuple[str, ...], stack: str) -> tuple[str, ...]:
