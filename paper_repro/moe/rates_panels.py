@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ def draw(study: Study, last: pd.DataFrame, sweeps: Mapping[tuple[str, str], Swee
                     ax.sharey(curves[0])
                 curves[0].set_ylabel("validation loss")
                 _optima({config: sweeps[case, config] for config in START}, optima)
-                optima.set_title(f"{regime} {base}: best rates, {NAMES[optimizer]}", fontsize=8)
+                optima.set_title(f"{regime} {base}: best rates", fontsize=8)
         axes[0, 2].legend(fontsize=6, labelcolor=INK)
     return save(figure, stem)
 
@@ -53,7 +53,7 @@ def _curves(rows: pd.DataFrame, sweep: Sweep, ax: Axes) -> None:
         best = best_rates(sweep.rates, curve)
         if np.isfinite(best):
             ax.plot(2**best, curve.min(), marker="*", ms=8, color=shades[n], mec="white", mew=0.6, zorder=5, ls="none")
-    ax.axvline(sweep.rates[mean[0].argmin()], color=INK, lw=0.7, ls=":")
+    ax.axvline(float(sweep.rates[mean[0].argmin()]), color=INK, lw=0.7, ls=":")
     ax.set_xscale("log", base=2)
     ax.set(xlabel="learning rate", ylabel="", ylim=(0.8 * mean.min(), 0.6))
     ax.set_yticks([0.1, 0.2, 0.4], ["0.1", "0.2", "0.4"])
@@ -65,7 +65,7 @@ def _optima(sweeps: Mapping[str, Sweep], ax: Axes) -> None:
     """Best rates of the mean curves against the size; lines are shifted a little where they coincide."""
     for shift, (config, sweep) in enumerate(sweeps.items()):
         best = best_rates(sweep.rates, sweep.losses.mean(axis=0))
-        style = {"color": COLOURS[config], "ls": "-" if config in SHOWN else "--"}
+        style: dict[str, Any] = {"color": COLOURS[config], "ls": "-" if config in SHOWN else "--"}
         ax.plot(sweep.widths * 1.04**shift, 2**best, marker="o", ms=3.5, mec="white", mew=0.4, lw=1.0, label=START[config], **style)
     widths = next(iter(sweeps.values())).widths
     ax.set_xscale("log", base=2)

@@ -77,7 +77,7 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress, e
     slopes = pd.DataFrame([row for regime in OWN for start in STARTS for row in measure_start(regime, start, size, progress)])
     frame = run_sweep(FIGURE, make_plan(size), Store(store_home), device=device, engine=engine or Local(), progress=progress)
     last = frame[(frame["step"] == size.steps) & (frame["term"] == "validation loss")].reset_index(drop=True)
-    sweeps = {(r, c): Sweep.of(rows) for (r, c), rows in last.groupby(["case", "config"], sort=False)}
+    sweeps = {(str(r), str(c)): Sweep.of(rows) for (r, c), rows in last.groupby(["case", "config"], sort=False)}
     claims = (*start_claims(slopes), *epsilon_claims(sweeps))
     tables_ = {"slopes": slopes, "losses": last}
     return Result(FIGURE, untested(claims) if preset == "smoke" else claims, draw(slopes, last, sweeps, out / "remedies"), tables_)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,8 @@ class Losses:
         rows = frame[(frame["case"] == case) & (frame["config"] == config) & (frame["term"] == "validation loss")]
         table = rows.set_index(["seed", "size.n", "hp.learning_rate", "step"])["value"].sort_index()
         levels = [np.unique(table.index.get_level_values(level)) for level in range(4)]
-        return cls(*levels[1:], table.to_numpy().reshape([len(level) for level in levels]))
+        _, widths, rates, steps = levels
+        return cls(widths, rates, steps, table.to_numpy().reshape([len(level) for level in levels]))
 
     @property
     def tuned(self) -> int:
@@ -135,7 +137,7 @@ def measure(name: str, study: Study, *, store_home: Path, progress: Progress, en
 _OCTAVES = {("sgd", "slow"): (-1, 7), ("sgd", "balanced"): (-4, 4), ("adam", "slow"): (-5, 3), ("adam", "balanced"): (-5, 3)}
 
 
-def _study(widths: Mapping[str, tuple[int, ...]], small: Mapping[str, tuple[int, ...]], device: str = "cpu", **more: int) -> Study:
+def _study(widths: Mapping[str, tuple[int, ...]], small: Mapping[str, tuple[int, ...]], device: str = "cpu", **more: Any) -> Study:
     """Slow sweeps of all regimes, and balanced ones of those with many experts."""
     slow = [("slow", regime, own) for regime, own in widths.items()]
     balanced = [("balanced", regime, own) for regime, own in small.items()]
