@@ -151,7 +151,7 @@ def run_check(
     factory: Callable[..., Any] | None = None,
     source: str = "",
     store: Store | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str], object] | None = None,
 ) -> Check:
     """Measure and compare under the conditions that the table's class demands.
 

@@ -108,7 +108,7 @@ class Conditions:
         seeds: Sequence[int],
         steps: tuple[int, ...],
         rate: float,
-        say: Callable[[str], None] = lambda text: None,
+        say: Callable[[str], object] = lambda text: None,
     ) -> pd.DataFrame:
         """The frame of `synthetic.coordinates.coordinate_check`."""
         from ..synthetic.coordinates import coordinate_check

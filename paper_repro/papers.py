@@ -131,6 +131,10 @@ _ALL = (
         (
             Figure("plane", "Which initial values are scale-stable, for every joint growth of the experts", "moe.plane"),
             Figure("terms", "Every atomic term of a mixture of experts against its derived exponent", "moe.terms"),
+            Figure("escape", "Delayed learning: how long muP stays at its start, predicted and measured", "moe.escape", sweeps=True),
+            Figure("curves", "Loss against time by size, two initialisations with two readouts", "moe.curves", sweeps=True),
+            Figure("remedies", "Remedies do not interchange, and epsilon is one of them", "moe.remedies", sweeps=True),
+            Figure("rates", "The best learning rate against the size, three regimes, SGD and Adam", "moe.rates", sweeps=True),
         ),
     ),
     Paper(

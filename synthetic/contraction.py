@@ -165,8 +165,15 @@ class Contraction:
         return y if self.alpha == 1.0 else y * self.alpha
 
 
-def plan_contraction(architecture: Architecture, node: Node, alpha: float) -> Contraction:
-    """Sort the dimensions of a dense node; inside a stack the dimension of the layers is left out."""
+def plan_contraction(architecture: Architecture, node: Node, alpha: float, *, into: Node | None = None) -> Contraction:
+    """Sort the dimensions of a dense node; inside a stack the dimension of the layers is left out.
+
+    Args:
+        architecture: the graph.
+        node: the dense node.
+        alpha: the multiplier.
+        into: the sum over the weight's index that is taken at once (see `find_sums`), which is the output then.
+    """
     weight, source = architecture.weights[node.weight], architecture.node(node.args[0])
     without = {node.stack} if node.stack else set()
     index = tuple(d for d in weight.index if d not in without)
@@ -175,7 +182,10 @@ def plan_contraction(architecture: Architecture, node: Node, alpha: float) -> Co
     first_inn = first_out + len(weight.out)
     first_made, first_eaten = (first_inn, first_out) if node.transposed else (first_out, first_inn)
     axes = dict(zip(made, range(first_made, first_made + len(made)), strict=True))
+    axes |= dict(zip(eaten, range(first_eaten, first_eaten + len(eaten)), strict=True))
     axes |= dict(zip(index, range(1, first_out), strict=True))
+    if into is not None:
+        index, eaten = (), (*index, *eaten)
     lookup = source.kind == "token"
     dims = tuple(d for d in source.dims if d not in without and not (lookup and d in eaten))
     kept = tuple(d for d in dims if d not in eaten)
@@ -183,13 +193,13 @@ def plan_contraction(architecture: Architecture, node: Node, alpha: float) -> Co
     new = tuple(d for d in (*index, *made) if d not in kept)
     return Contraction(
         source=dims,
-        target=tuple(d for d in node.dims if d not in without),
+        target=tuple(d for d in (into or node).dims if d not in without),
         shared=shared,
         free=tuple(d for d in kept if d not in shared),
         eaten=eaten,
         new=new,
         shared_axes=tuple(axes[d] for d in shared),
-        eaten_axes=tuple(range(first_eaten, first_eaten + len(eaten))),
+        eaten_axes=tuple(axes[d] for d in eaten),
         new_axes=tuple(axes[d] for d in new),
         lookup=lookup,
         alpha=alpha,

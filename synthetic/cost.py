@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import prod
 
 from ..theory.architecture import Architecture, Node
+from .summing import left_out
 
 
 def _size(architecture: Architecture, node: Node, dims: tuple[str, ...], sizes: Mapping[str, int]) -> int:
@@ -32,4 +33,5 @@ def parameters(architecture: Architecture, sizes: Mapping[str, int]) -> int:
 
 def activations(architecture: Architecture, sizes: Mapping[str, int]) -> int:
     """Entries of all tensors of one forward pass of one sample."""
-    return sum(_size(architecture, n, n.dims, sizes) for n in architecture.nodes if n.kind != "token")
+    never = left_out(architecture)
+    return sum(_size(architecture, n, n.dims, sizes) for n in architecture.nodes if n.kind != "token" and n.name not in never)

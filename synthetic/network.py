@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from ..theory.architecture import Architecture, Node
+from ..theory.architecture import Architecture, Node, Weight
 from .contraction import Contraction, align, plan_contraction
 from .operations import Operation, plan_operation
 from .program import Loop, find_positions, make_program
 from .scaling import Scaling
+from .summing import find_sums, left_out
 
 Plan = Contraction | Operation
 Watch = Callable[["Application", Tensor, Tensor], None]
@@ -65,12 +67,16 @@ class Network(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.scaling = scaling
+        summed = {architecture.node(name).weight for name in find_sums(architecture)}
         self.weights = nn.ParameterList(
-            nn.Parameter(weights[name], requires_grad=scaling.weights[name].trained) for name in architecture.weights
+            nn.Parameter(_summable(weights[w.name], w) if w.name in summed else weights[w.name], scaling.weights[w.name].trained)
+            for w in architecture.weights.values()
         )
         self._positions = find_positions(architecture)
         self._program = make_program(architecture)
         self._plans = {n.name: self._plan(n) for n in architecture.nodes if n.op not in ("input", "one", "carry", "collect")}
+        self._sums = {path[-1].name: self._plan_sum(name, path) for name, path in find_sums(architecture).items()}
+        self._left_out = left_out(architecture)
 
     @property
     def replicas(self) -> int:
@@ -102,7 +108,9 @@ class Network(nn.Module):
                 self._repeat(step, state)
             elif step.op == "one":
                 state.values[step.name] = self.weights[0].new_ones(1, 1)
-            elif step.op != "input":
+            elif watch is None and step.name in self._sums:
+                state.values[step.name] = self._sum(*self._sums[step.name], state)
+            elif step.op != "input" and (watch is not None or step.name not in self._left_out):
                 state.values[step.name] = self._evaluate(step, state)
         return state.values[self.architecture.output.name]
 
@@ -148,6 +156,17 @@ class Network(nn.Module):
         sources = [_inside(self.architecture.node(arg).dims, node.stack) for arg in node.args]
         factor = self.scaling.dims[node.over[-1]] if node.op == "top" else self.scaling.operations.get(node.name, 1.0)
         return plan_operation(node, sources, _inside(node.dims, node.stack), factor)
+
+    def _plan_sum(self, name: str, path: tuple[Node, ...]) -> tuple[Node, Contraction]:
+        """A dense node together with the nodes up to the sum over its weight's index."""
+        node = self.architecture.node(name)
+        alpha = self.scaling.weights[node.weight].multiplier
+        alpha *= prod(self.scaling.operations[step.name] for step in path if step.op == "scale")
+        return node, plan_contraction(self.architecture, node, alpha, into=path[-1])
+
+    def _sum(self, node: Node, plan: Contraction, state: _Pass) -> Tensor:
+        weight = self._cut(node, state.weights[node.weight], state.short)
+        return plan.forward(state.values[node.args[0]], weight)
 
     def _evaluate(self, node: Node, state: _Pass) -> Tensor:
         args = [self._argument(name, node, state) for name in node.args]
@@ -206,6 +225,14 @@ class Network(nn.Module):
             stream = stream + align(state.values[branch], dims, loop.carry.dims)
         state.layer = -1
         state.values[loop.collect.name] = stream
+
+
+def _summable(values: Tensor, weight: Weight) -> Tensor:
+    """The same tensor, laid out in memory as the matrix (out, index and inn) that a sum over the index multiplies with."""
+    outs = range(1 + len(weight.index), 1 + len(weight.index) + len(weight.out))
+    order = [0, *outs, *(axis for axis in range(1, values.ndim) if axis not in outs)]
+    back = [order.index(axis) for axis in range(values.ndim)]
+    return values.permute(order).contiguous().permute(back)
 
 
 def _inside(dims: tuple[str, ...], stack: str) -> tuple[str, ...]:

@@ -176,6 +176,20 @@ def k_index(*, inputs: int = 64, index: int = 15, samples: int = 2**16, validati
     return Task("k-index", x, y[:, None], "squared", samples)
 
 
+def interaction(*, inputs: int = 16, samples: int = 2**12, validation: int = 2**8, seed: int = 0) -> Task:
+    """One direction, and one whose weight is another's size: ``y = tanh(a) + |b| tanh(2 c)``, squared loss.
+
+    ``a``, ``b`` and ``c`` are orthogonal projections of ``x ~ N(0, I_d)``; y is scaled to variance 1. It is odd in x, as networks
+    without biases with odd activations are. With ``samples = steps * batch`` every batch is fresh.
+    """
+    rng = stream(seed, "interaction")
+    frame, _ = np.linalg.qr(rng.standard_normal((inputs, 3)))
+    x = _gaussian(samples + validation, inputs, 1.0, rng)
+    a, b, c = (x @ frame.astype(np.float32)).T
+    y = np.tanh(a) + np.abs(b) * np.tanh(2 * c)
+    return Task("interaction", x, ((y - y.mean()) / y.std())[:, None], "squared", samples)
+
+
 def _gaussian(samples: int, inputs: int, std: float, rng: np.random.Generator) -> np.ndarray:
     """In single precision: millions of fresh samples are kept at once."""
     return rng.standard_normal((samples, inputs), np.float32) * np.float32(std)

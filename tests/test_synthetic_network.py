@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from widelimit.synthetic import Network, build
+from widelimit.synthetic import Network, build, cost
 from widelimit.synthetic.operations import ACTIVATIONS
+from widelimit.synthetic.summing import left_out
 from widelimit.theory import architecture as names
 from widelimit.theory.architecture import Architecture
 from widelimit.theory.constants import Constants, WeightConstants
+from widelimit.theory.derivation import derive
+from widelimit.theory.experts import REGIMES, moe
 from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis, Powers
 from widelimit.theory.table import ExponentTable, Operation, Row, Shape
@@ -322,3 +325,18 @@ def test_initial_weights_have_the_declared_deviation():
     weights = build(architecture, standard(architecture), sizes={"n": 512}).network.named_weights()
     assert float(weights["W2"].detach().std()) == pytest.approx(64**-0.5, rel=0.01)  # 2^18 entries: 0.14 % standard error
     assert np.isclose(float(weights["W2"].detach().mean()), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_sum_over_experts_is_one_product(grouped: bool):
+    sizes = {"n": 12, "m": 3, "E": 8 if grouped else 5}
+    net = moe(grouped=grouped, inputs=4, outputs=2)
+    assert left_out(net) == {"down", "aggregate"}
+    network = build(net, derive(moe(), "sgd", regime=REGIMES["II"]), sizes=sizes, base=sizes, seeds=(0, 1), dtype=torch.float64).network
+    x = torch.randn(7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    one, each = network(x), network(x, watch=lambda *_: None)
+    torch.testing.assert_close(one, each, rtol=1e-12, atol=1e-12)
+    weights = tuple(network.parameters())
+    gradients = (torch.autograd.grad(y.square().sum(), weights) for y in (one, each))
+    torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
+    assert cost.activations(net, sizes) < 8 * sizes["E"] * sizes["n"]

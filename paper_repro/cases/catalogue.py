@@ -87,6 +87,7 @@ class Measured:
 
 
 _GHOSH, _SAKAI = "Ghosh, Wu and Bietti, arXiv 2512.22768", "Sakai and Imaizumi 2026"
+_MOE = "Vankadara, Haas et al., arXiv 2605.14200"
 _ALL = (
     Case("ridge", "Random-features ridge regression, solved at every width", f"{_GHOSH}, Theorem 3", "exact"),
     Case("shallow-linear", "Shallow linear network, four steps of gradient descent", _SAKAI, "exact"),
@@ -101,6 +102,12 @@ _ALL = (
     Case("k-index-cured", "The same with the second layer's rate divided by 50", f"{_GHOSH}, Figure 17", "trained"),
     Case("digits", "Multilayer perceptron on digits, Adam, muP", "Yang et al., arXiv 2203.03466, Figure 3", "trained"),
     Case("digits-sp", "The same in the standard parameterisation", "Yang et al., arXiv 2203.03466, Figure 3", "trained"),
+    Case("moe-I", "Mixture of wider experts, SGD, MSSP", _MOE, "trained"),
+    Case("moe-I-mup", "The same in muP", _MOE, "trained"),
+    Case("moe-II", "Mixture of more experts, SGD, MSSP", _MOE, "trained"),
+    Case("moe-II-mup", "The same in muP", _MOE, "trained"),
+    Case("moe-III", "Mixture of more and wider experts, SGD, MSSP", _MOE, "trained"),
+    Case("moe-III-mup", "The same in muP", _MOE, "trained"),
 )
 CASES: Mapping[str, Case] = {case.name: case for case in _ALL}
 

@@ -18,6 +18,7 @@ from ...theory.curves import Curves
 from ...theory.parameterizations import parameterization
 from ...theory.verdict import NONE, Verdict, judge
 from ...theory.zoo import mlp
+from ..moe.study import BATCH, Scan
 from ..sweeping import run_sweep
 from .catalogue import Measured, Progress
 
@@ -73,12 +74,26 @@ _DIGITS = {
     "laptop": Settings((32, 64, 128, 256, 512), (-11, -3), 0.5, 4, 56, 16),
     "gpu": Settings(tuple(2**k for k in range(5, 13)), (-14, -3), 0.25, 8, 56, 16, device="cuda"),
 }
+_MOE = {
+    regime: {
+        "smoke": Settings(few, octaves, 1.0, 2, 16, BATCH),
+        "laptop": Settings(more, octaves, 1.0, 4, 64, BATCH),
+        "gpu": Settings(many, octaves, 0.5, 8, 64, BATCH, device="cuda"),
+    }
+    for octaves in [(-1, 7)]
+    for regime, few, more, many in (
+        ("I", (32, 64, 96, 128), (32, 64, 128, 256, 512), tuple(2**k for k in range(5, 12))),
+        ("II", (32, 64, 96, 128), (32, 64, 128, 256, 512), tuple(2**k for k in range(5, 12))),
+        ("III", (16, 32, 48, 64), (16, 32, 64, 128), tuple(2**k for k in range(4, 11))),
+    )
+}
 PRESETS = {
     "ball": _BALL,
     "k-index": _INDEX,
     "k-index-cured": {name: replace(s, octaves=(s.octaves[0] + 3, s.octaves[1] + 3)) for name, s in _INDEX.items()},
     "digits": _DIGITS,
     "digits-sp": _DIGITS,
+    **{f"moe-{regime}{suffix}": presets for regime, presets in _MOE.items() for suffix in ("", "-mup")},
 }
 
 
@@ -138,6 +153,16 @@ def _digits(config: str) -> Callable[[Settings], Plan]:
     return plan
 
 
+def _experts(regime: str, config: str) -> Callable[[Settings], Plan]:
+    """A mixture of experts whose experts' last weights learn slowly (see `moe.study`), trained by SGD."""
+
+    def plan(settings: Settings) -> Plan:
+        scan = Scan(regime, "sgd", "slow", settings.widths, settings.octaves, settings.spacing, settings.seeds, settings.steps, (config,))
+        return Plan(scan.ensembles())
+
+    return plan
+
+
 def _plan(settings: Settings, network, config: str, task: tasks.Task, case: str, **more) -> Plan:
     table = parameterization(config, network, "adam")
     return Plan.grid(
@@ -157,12 +182,18 @@ PLANS: dict[str, Callable[[Settings], Plan]] = {
     "k-index-cured": _two_layers(_few_indices, name="k-index, second layer 50 times slower", last_rate=1 / 50),
     "digits": _digits("mup"),
     "digits-sp": _digits("sp"),
+    **{f"moe-{r}{suffix}": _experts(r, config) for r in _MOE for suffix, config in (("", "mssp"), ("-mup", "mup"))},
 }
-STEEP = ("k-index", "k-index-cured")  # their losses vary by a factor of a hundred over the grid
+_STILL = "derived: one rate serves all sizes (MSSP)"
+_DRIFTS = "published: the best rate drifts, since what the experts are at initialisation vanishes in the limit (muP)"
+STEEP = ("k-index", "k-index-cured", *(f"moe-{r}{suffix}" for r in _MOE for suffix in ("", "-mup")))  # their losses vary by factors
 THEORY = {
     "ball": ("", "published: weak, the loss gap ~ n^-0.742 and log2 of the rate ~ n^-0.388 (64 inputs, widths to 16384)"),
     "k-index": ("", "published: the optimum jumps between two wells at width 8192 (64 inputs)"),
     "k-index-cured": ("", "published: one well with the second layer 50 times slower (64 inputs)"),
     "digits": ("", "derived: rates of order one are stable at every width (muP)"),
+    **{f"moe-{regime}": ("", _STILL) for regime in _MOE},
+    "moe-I-mup": ("", "derived: rates of order one are stable at every width (muP)"),
+    **{f"moe-{regime}-mup": ("", _DRIFTS) for regime in ("II", "III")},
     "digits-sp": (NONE, "derived: hidden and readout layers bear a rate of 1/n alone, so the optimum keeps falling (SP)"),
 }

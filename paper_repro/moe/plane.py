@@ -120,7 +120,7 @@ def make_claims(table: pd.DataFrame) -> tuple[Claim, ...]:
         ),
         Claim(
             f"{FIGURE}/down",
-            f"Wherever it is possible, experts' outputs start with the standard deviation n^(1/2) / m (largest distance of {len(works)} exponents)",
+            f"Where it is possible, `down` starts with the standard deviation n^(1/2) / m (largest distance of {len(works)} exponents)",
             SOURCE,
             "prediction",
             0.0,
