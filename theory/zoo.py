@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from fractions import Fraction
+from functools import partial
 
 from .architecture import Architecture
 from .experts import moe, resmoe
