@@ -235,7 +235,7 @@ def load_operand(text: str, optimizer: str) -> ExponentTable:
 
 
 def parse_regime(text: str, architecture: Architecture) -> Regime:
-    """Read ``n=1,heads=0``: how fast each axis grows, as a power of one common scale; or one of mixtures of experts, ``I``, ``II``, ``III``.
+    """Read ``n=1,heads=0``: how fast each axis grows, as a power of one scale; or one of mixtures of experts, ``I``, ``II``, ``III``.
 
     Raises:
         ValueError: if a part is not ``AXIS=POWER``, an axis comes twice, a power is no rational >= 0, or a named one does not fit.
@@ -262,7 +262,8 @@ def need_regime(architecture: Architecture, regime: str | None) -> None:
     if regime is None and {"n", "m", "E"} <= set(axes):
         example = ",".join(f"{axis}={int(axis in 'nm')}" for axis in axes)
         raise ValueError(
-            f"`{architecture.name}` grows in several ways; say which with --regime I, II or III (wider, more, more and wider experts) or {example}"
+            f"`{architecture.name}` grows in several ways; say which with --regime I, II or III (wider, more, more and wider experts) "
+            f"or {example}"
         )
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 SUMMED = " (summed)"
 KINDS = ("W0 x0", "dW x0", "W0 dx", "dW dx")
+ROUTING = ("load spread", "routing entropy", "routes kept")
+"""Of experts with a top-K mask: the standard deviation of loads over their mean; the entropy of the softmax of the logits over that of
+even choices; the share of all routes that were there one step earlier."""
 
 
 @dataclass(frozen=True, order=True)
