@@ -74,8 +74,7 @@ def derive(
 
     if regime is not None:
         regime.check([axis.name for axis in architecture.axes], architecture.name)
-        plain = len(regime.grown) == 1 and regime[regime.grown[0]] == 1
-        regimes = {regime.grown[0] if plain else "scale": regime}
+        regimes = {regime.key: regime}
     else:
         grown = [axis for axis in architecture.axes if axis.power]
         regimes = {axis.name: alone(architecture, axis) for axis in grown}

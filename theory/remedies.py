@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .architecture import Architecture, with_init
 from .derivation import derive
@@ -58,6 +59,7 @@ def find_remedies(
     most: int = 4,
     kinds: tuple[str, ...] = ("zero", "shared"),
     gauge: str = "multiplier-free",
+    known: dict[frozenset[tuple[str, str]], ExponentTable] | None = None,
 ) -> Remedies:
     """Change initial values until the desiderata can be met.
 
@@ -72,14 +74,19 @@ def find_remedies(
         most: weights that may be changed.
         kinds: of weights with an index, what may be tried: ``zero`` and ``shared``; others can only start at zero.
         gauge: of the tables.
+        known: tables that another search has derived, by how weights start; those of this one are added.
     """
+    known = {} if known is None else known
     level: list[dict[str, str]] = [{}]
     tried: list[Attempt] = []
     seen: set[frozenset[tuple[str, str]]] = set()
     while level and len(level[0]) <= most:
         working, following = [], []
         for inits in level:
-            table = derive(with_init(architecture, **inits), optimizer, desiderata=desiderata, regime=regime, gauge=gauge)
+            key = frozenset(inits.items())
+            if key not in known:
+                known[key] = derive(with_init(architecture, **inits), optimizer, desiderata=desiderata, regime=regime, gauge=gauge)
+            table = known[key]
             attempt = Attempt(inits, table)
             (working if attempt.works else tried).append(attempt)
             if table.verdict == "infeasible":
@@ -127,12 +134,14 @@ def derive_with_remedy(
 
     Weights with an index are asked to share their initial values first, so that none of them starts silent; then zeros are allowed.
     """
-    sharing = find_remedies(architecture, optimizer, regime=regime, desiderata=desiderata, kinds=("shared",), gauge=gauge)
+    known: dict[frozenset[tuple[str, str]], ExponentTable] = {}
+    settings: dict[str, Any] = {"regime": regime, "desiderata": desiderata, "gauge": gauge, "known": known}
+    sharing = find_remedies(architecture, optimizer, kinds=("shared",), **settings)
     if sharing.working and not sharing.working[0].inits:
         return sharing.working[0].table
-    found = find_remedies(architecture, optimizer, regime=regime, desiderata=desiderata, gauge=gauge)
-    known = [attempt.inits for attempt in sharing.working]
-    working = [*sharing.working, *(attempt for attempt in found.working if attempt.inits not in known)]
+    found = find_remedies(architecture, optimizer, **settings)
+    first_found = [attempt.inits for attempt in sharing.working]
+    working = [*sharing.working, *(attempt for attempt in found.working if attempt.inits not in first_found)]
     if not working:
         return found.tried[0].table
     first, *others = working
