@@ -271,10 +271,9 @@ def derive_for(architecture: Architecture, optimizer: str, desiderata: str, regi
     from ..theory.remedies import derive_with_remedy
 
     grown = parse_regime(regime, architecture) if regime is not None else None
-    table = derive(architecture, optimizer, desiderata=desiderata, regime=grown)
-    if table.verdict == "infeasible" and grown is not None and desiderata == "mssp":
+    if grown is not None and desiderata == "mssp":
         return derive_with_remedy(architecture, optimizer, regime=grown)
-    return table
+    return derive(architecture, optimizer, desiderata=desiderata, regime=grown)
 
 
 def started_as(architecture: Architecture, table: ExponentTable) -> Architecture:

@@ -36,10 +36,14 @@ def derive(
     grown = parse_regime(regime, architecture) if regime is not None else None
     if parameterization is None:
         from ...theory.derivation import derive as derive_table
-        from ...theory.remedies import derive_with_remedy
+        from ...theory.remedies import derive_with_remedy, is_provable
 
         fixed = load_fixed(fix, architecture, optimizer) if fix is not None else None
+        remedied = desiderata == "mssp" and alignment is None and fixed is None
         with waiting(f"deriving the exponents of {architecture.name}"):
+            if grown is not None and remedied and not is_provable(architecture):
+                print(show(derive_with_remedy(architecture, optimizer, regime=grown, gauge=gauge), form, explain=explain))
+                return 0
             table = derive_table(
                 architecture,
                 optimizer,
@@ -50,7 +54,7 @@ def derive(
                 fixed=fixed,
                 closed_form=True,
             )
-            if table.verdict == "infeasible" and grown is not None and desiderata == "mssp" and alignment is None and fixed is None:
+            if table.verdict == "infeasible" and grown is not None and remedied:
                 table = derive_with_remedy(architecture, optimizer, regime=grown, gauge=gauge)
         print(show(table, form, explain=explain))
         return 0
