@@ -142,6 +142,7 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="TABLE.json, or TARGET[/PARAMETERIZATION[/OPTIMIZER]].")],
     second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
     optimizer: Annotated[str, typer.Option(metavar="NAME", help="For a side that names none.")] = "adamw",
+    regime: Annotated[str | None, typer.Option(metavar="AXIS=POWER,...", help="In which the tables are compared.")] = None,
     form: ShortFormat = "text",
 ) -> int:
     """Are two tables the same parameterisation, and if not, which cells differ?
@@ -152,11 +153,12 @@ def compare(
       widelimit compare mlp/mup mlp/sp --optimizer adam
       widelimit compare mlp mlp/mup                      derived against published
       widelimit compare mlp/mup/sgd mlp/mup/adam
+      widelimit compare moe/jiang moe/mup --optimizer adam --regime III
       widelimit compare mine.json nets/mine.py:build
     """
     from .commands import tables
 
-    return tables.compare(first, second, optimizer=optimizer, form=form)
+    return tables.compare(first, second, optimizer=optimizer, regime=regime, form=form)
 
 
 @app.command(short_help="The infinite-width limit of training, with error bars.")

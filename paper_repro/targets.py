@@ -191,8 +191,8 @@ def load_fixed(name: str, architecture: Architecture, optimizer: str) -> Any:
         raise ValueError(f"`{name}`: {error}") from None
 
 
-def load_table(name: str, architecture: Architecture, optimizer: str) -> ExponentTable:
-    """The table of a named parameterization for this architecture, or the one in a JSON file.
+def load_table(name: str, architecture: Architecture, optimizer: str, regime: Regime | None = None) -> ExponentTable:
+    """The table of a named parameterization for this architecture, or the one in a JSON file; with a regime, in its powers.
 
     Raises:
         ValueError: if ``name`` is neither, or the file's rows are not weights of the architecture.
@@ -200,7 +200,7 @@ def load_table(name: str, architecture: Architecture, optimizer: str) -> Exponen
     from ..theory.parameterizations import PARAMETERIZATIONS, parameterization
 
     if name in PARAMETERIZATIONS:
-        return parameterization(name, architecture, optimizer)
+        return parameterization(name, architecture, optimizer, regime)
     if not _looks_like_file(name):
         raise ValueError(f"unknown parameterization `{name}`; choose from {', '.join(PARAMETERIZATIONS)} or give a JSON file")
     table = read_table(Path(name))
@@ -208,15 +208,15 @@ def load_table(name: str, architecture: Architecture, optimizer: str) -> Exponen
     if strangers:
         have = ", ".join(architecture.weights)
         raise ValueError(f"`{name}` has a row `{strangers[0]}`, which is no weight of `{architecture.name}` (weights: {have})")
-    return table
+    return table if regime is None else table.in_regime(regime)
 
 
 def _looks_like_file(name: str) -> bool:
     return name.endswith(".json") or "/" in name or Path(name).is_file()
 
 
-def load_operand(text: str, optimizer: str) -> ExponentTable:
-    """A side of ``compare``: a JSON file, or ``TARGET[/PARAMETERIZATION[/OPTIMIZER]]`` (``TARGET`` alone is derived).
+def load_operand(text: str, optimizer: str, regime: str | None = None) -> ExponentTable:
+    """A side of ``compare``: a JSON file, or ``TARGET[/PARAMETERIZATION[/OPTIMIZER]]`` (``TARGET`` alone is derived), in a regime.
 
     Raises:
         ValueError: if it is neither; the message names the part that is unknown.
@@ -227,15 +227,13 @@ def load_operand(text: str, optimizer: str) -> ExponentTable:
     if match is None or "" in (match["target"], match["table"], match["optimizer"]):
         raise ValueError(f"`{text}` is neither a JSON file nor TARGET[/PARAMETERIZATION[/OPTIMIZER]] such as mlp/mup/adam")
     architecture, optimizer = load_architecture(match["target"]), match["optimizer"] or optimizer
-    if match["table"] is None:
-        from ..theory.derivation import derive
-
-        return derive(architecture, optimizer)
-    return load_table(match["table"], architecture, optimizer)
+    need_regime(architecture, regime)
+    grown = None if regime is None else parse_regime(regime, architecture)
+    return load_table(match["table"] or "mup", architecture, optimizer, grown)
 
 
 def parse_regime(text: str, architecture: Architecture) -> Regime:
-    """Read ``n=1,heads=0``: how fast each axis grows, as a power of one common scale; or one of mixtures of experts, ``I``, ``II``, ``III``.
+    """Read ``n=1,heads=0``: how fast each axis grows, as a power of one scale; or one of mixtures of experts, ``I``, ``II``, ``III``.
 
     Raises:
         ValueError: if a part is not ``AXIS=POWER``, an axis comes twice, a power is no rational >= 0, or a named one does not fit.
@@ -262,7 +260,8 @@ def need_regime(architecture: Architecture, regime: str | None) -> None:
     if regime is None and {"n", "m", "E"} <= set(axes):
         example = ",".join(f"{axis}={int(axis in 'nm')}" for axis in axes)
         raise ValueError(
-            f"`{architecture.name}` grows in several ways; say which with --regime I, II or III (wider, more, more and wider experts) or {example}"
+            f"`{architecture.name}` grows in several ways; say which with --regime I, II or III (wider, more, more and wider experts) "
+            f"or {example}"
         )
 
 
@@ -272,10 +271,9 @@ def derive_for(architecture: Architecture, optimizer: str, desiderata: str, regi
     from ..theory.remedies import derive_with_remedy
 
     grown = parse_regime(regime, architecture) if regime is not None else None
-    table = derive(architecture, optimizer, desiderata=desiderata, regime=grown)
-    if table.verdict == "infeasible" and grown is not None and desiderata == "mssp":
+    if grown is not None and desiderata == "mssp":
         return derive_with_remedy(architecture, optimizer, regime=grown)
-    return table
+    return derive(architecture, optimizer, desiderata=desiderata, regime=grown)
 
 
 def started_as(architecture: Architecture, table: ExponentTable) -> Architecture:

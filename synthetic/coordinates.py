@@ -13,6 +13,7 @@ from ..theory.architecture import Architecture
 from ..theory.constants import Constants
 from ..theory.table import ExponentTable
 from .building import build
+from .ensemble import check_balance
 from .network import Network
 from .optimizers import Update, make_update
 from .probes import Probe, Sizes
@@ -34,6 +35,7 @@ def coordinate_check(
     constants: Constants | None = None,
     base: Mapping[str, int] | None = None,
     batch: int = 16,
+    balance: float = 0.0,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
@@ -55,18 +57,20 @@ def coordinate_check(
         constants: values at the base sizes.
         base: base sizes, by default the architecture's.
         batch: samples.
+        balance: coefficient of `routing.balance_loss`.
         dtype: of everything.
         device: where.
         progress: called after every size with a label, the sizes done and all sizes.
 
     Returns:
         The frame of DESIGN section 7, one row per size, seed, step, weight and term (strings of
-        `theory.observables.Observable`, ``gradient`` and ``loss``; see `Probe.measure`). ``diverged_at`` is the first
+        `theory.observables.Observable`, ``gradient``, ``loss`` and `ROUTING`; see `Probe.measure`). ``diverged_at`` is the first
         measured step at which the loss is not finite or `DIVERGED` times the first; finite values stay.
 
     Raises:
         ValueError: if the axis or a size is wrong; it is named.
     """
+    check_balance(architecture, balance)
     constants = constants or Constants.default(architecture, base=base)
     if learning_rate is not None:
         constants = constants.with_rate(learning_rate)
@@ -75,7 +79,8 @@ def coordinate_check(
         grown = table.regime.sizes(axis, size, architecture.base) if table.regime else {axis: size}
         complete = architecture.sizes({**(fixed or {}), **grown})
         built = build(architecture, table, constants, sizes=complete, base=base, seeds=seeds, dtype=dtype, device=device)
-        measured = _train(_probe(built.network, task, batch, dtype, device), make_update(table.optimizer, built.groups), steps)
+        probe = _probe(built.network, task, batch, balance, dtype, device)
+        measured = _train(probe, make_update(table.optimizer, built.groups), steps)
         columns = {f"size.{a}": s for a, s in complete.items()} | {"hp.learning_rate": constants.learning_rate}
         frames.append(as_frame(measured, built.seeds, columns, f"{architecture.name}/{task.name}"))
         if progress is not None:
@@ -83,12 +88,12 @@ def coordinate_check(
     return pd.concat(frames, ignore_index=True)
 
 
-def _probe(network: Network, task: Task, batch: int, dtype: torch.dtype, device: torch.device | str) -> Probe:
+def _probe(network: Network, task: Task, batch: int, balance: float, dtype: torch.dtype, device: torch.device | str) -> Probe:
     """The probe on the first training batch."""
     samples = torch.as_tensor(batch_index(0, 1, task.train, batch)[0], device=device)
     inputs, targets = load_task(task, device, dtype)
     network.check_inputs(inputs)
-    return Probe(network, inputs[samples], targets[samples], task.loss)
+    return Probe(network, inputs[samples], targets[samples], task.loss, balance)
 
 
 def _train(probe: Probe, update: Update, steps: Sequence[int]) -> dict[int, Sizes]:

@@ -99,6 +99,7 @@ class Ensemble:
             steps as ``stable-decay`` (with a warmup: WSD).
         warmup: steps during which the factor rises linearly.
         dtype: ``float32`` or ``float64``.
+        balance: coefficient of the loss that evens out the loads of experts (`routing.balance_loss`); recorded losses are without.
         precision: of matrix products in float32: ``full``, ``tf32`` (on CUDA) or ``bf16``.
         data_seed: of the order of the batches.
         index: the samples of every step, (steps + 1, batch), instead of ``batch_index(data_seed, ...)``.
@@ -127,6 +128,7 @@ class Ensemble:
     warmup: int = 0
     dtype: str = "float32"
     precision: str = "full"
+    balance: float = 0.0
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     data_seed: int = 0
     index: Int[np.ndarray, "step batch"] | None = None
@@ -142,6 +144,7 @@ class Ensemble:
         if not self.learning_rates or not self.seeds:
             raise ValueError("an ensemble needs at least one of `learning_rates` and one of `seeds`")
         self._check_grid()
+        check_balance(self.architecture, self.balance)
         if self.precision not in PRECISIONS or (self.precision != "full" and self.dtype == "float64"):
             raise ValueError(f"`precision` is `{self.precision}` with {self.dtype}; choose from {', '.join(PRECISIONS)}, full for float64")
         if self.schedule not in SCHEDULES:
@@ -220,10 +223,20 @@ class Ensemble:
             "dtype": self.dtype,
             **({"precision": self.precision} if self.precision != "full" else {}),
             **({"rank": self.rank} if self.rank else {}),
+            **({"balance": self.balance} if self.balance else {}),
             **({"predictions": True} if self.predictions else {}),
             **({"auxiliary": self.auxiliary.key_data()} if self.auxiliary else {}),
             **({"grid": {name: list(values) for name, values in self.grid.items()}} if self.grid else {}),
         }
+
+
+def check_balance(architecture: Architecture, balance: float) -> None:
+    """Raise if loads are to be evened out where no experts are chosen."""
+    if balance < 0 or (balance and not any(node.op == "top" for node in architecture.nodes)):
+        raise ValueError(
+            f"`balance` is {balance}, and `{architecture.name}` has {sum(n.op == 'top' for n in architecture.nodes)} top-K masks; "
+            "a loss that evens out loads needs a coefficient above 0 and one mask at least"
+        )
 
 
 def table_data(table: ExponentTable) -> dict[str, Any]:

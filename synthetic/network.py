@@ -13,6 +13,7 @@ from ..theory.architecture import Architecture, Node, Weight
 from .contraction import Contraction, align, plan_contraction
 from .operations import Operation, plan_operation
 from .program import Loop, find_positions, make_program
+from .routing import Routes, routes_of
 from .scaling import Scaling
 from .summing import find_sums, left_out
 
@@ -47,6 +48,7 @@ class _Pass:
     weights: Mapping[str, Tensor]
     short: Mapping[str, int]
     watch: Watch | None
+    routed: list[Routes] | None = None
     layer: int = -1
     slices: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
@@ -86,13 +88,16 @@ class Network(nn.Module):
         """Parameters by their names in the architecture; during a `torch.func.functional_call`, the tensors in their place."""
         return dict(zip(self.architecture.weights, self.weights, strict=True))
 
-    def forward(self, *inputs: Shaped[Tensor, "batch ..."], watch: Watch | None = None) -> Float[Tensor, "replica batch ..."]:
+    def forward(
+        self, *inputs: Shaped[Tensor, "batch ..."], watch: Watch | None = None, routed: list[Routes] | None = None
+    ) -> Float[Tensor, "replica batch ..."]:
         """Apply all replicas to the same inputs.
 
         Args:
             inputs: one tensor per input node, (batch, *dims); tokens leave out the dimension that is looked up.
                 Positions may be fewer than declared.
             watch: called after every application of a weight, in the order of execution.
+            routed: gets what every top-K mask did, in the order of execution.
 
         Returns:
             The output, (replica, batch, *dims).
@@ -100,7 +105,7 @@ class Network(nn.Module):
         Raises:
             ValueError: if an input has the wrong shape; it is named.
         """
-        state = _Pass({}, self.named_weights(), self._short(inputs), watch)
+        state = _Pass({}, self.named_weights(), self._short(inputs), watch, routed)
         for node, x in zip(self.architecture.inputs, inputs, strict=True):
             state.values[node.name] = x if node.kind == "token" else x.to(self.weights[0].dtype).unsqueeze(0)
         for step in self._program:
@@ -154,7 +159,7 @@ class Network(nn.Module):
         if node.op == "dense":
             return plan_contraction(self.architecture, node, self.scaling.weights[node.weight].multiplier)
         sources = [_inside(self.architecture.node(arg).dims, node.stack) for arg in node.args]
-        factor = self.scaling.dims[node.over[-1]] if node.op == "top" else self.scaling.operations.get(node.name, 1.0)
+        factor = float(self.scaling.dims[node.over[-1]]) if node.op == "top" else self.scaling.operations.get(node.name, 1.0)
         return plan_operation(node, sources, _inside(node.dims, node.stack), factor)
 
     def _plan_sum(self, name: str, path: tuple[Node, ...]) -> tuple[Node, Contraction]:
@@ -172,7 +177,10 @@ class Network(nn.Module):
         args = [self._argument(name, node, state) for name in node.args]
         plan = self._plans[node.name]
         if not isinstance(plan, Contraction):
-            return plan(*args)
+            y = plan(*args)
+            if node.op == "top" and state.routed is not None:
+                state.routed.append(routes_of(self.architecture, node, args[0], y))
+            return y
         y = plan.forward(args[0], self._cut(node, self._slice(node, state), state.short))
         if state.watch is not None:
             state.watch(self._application(node, plan, state), args[0], y)

@@ -133,9 +133,10 @@ def _norm(node: Node, sources: Sequence[Dims], target: Dims, factor: float) -> O
 
 
 def _softmax(node: Node, sources: Sequence[Dims], target: Dims, factor: float) -> Operation:
-    if len(node.over) > 1:
+    first, *others = node.over
+    if others:
         return _together(lambda x: torch.softmax(x, -1), node.over, target)
-    axis = 2 + target.index(node.over[0])
+    axis = 2 + target.index(first)
 
     def softmax(x: Tensor) -> Tensor:
         if node.causal:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..theory.observables import Observable
 from .losses import sample_losses
 from .network import Application, Network
+from .routing import Routes, balance_loss, routing_statistics
 
 Sizes = dict[tuple[str, str], Float[Tensor, " replica"]]
 """Per (weight, term) one number for every replica."""
@@ -40,15 +41,20 @@ class Pass:
         losses: mean loss of every replica.
         uses: all applications of weights, in the order of execution.
         gradients: of the mean loss, by trained weight.
+        routes: what top-K masks did.
     """
 
     losses: Float[Tensor, " replica"]
     uses: tuple[Use, ...]
     gradients: Mapping[str, Tensor]
+    routes: tuple[Routes, ...] = ()
 
 
-def record(network: Network, inputs: Tensor, targets: Tensor, loss: str) -> Pass:
-    """Run the batch forward and backward, keeping inputs and output gradients of all applications of weights."""
+def record(network: Network, inputs: Tensor, targets: Tensor, loss: str, balance: float = 0.0) -> Pass:
+    """Run the batch forward and backward, keeping inputs and output gradients of all applications of weights.
+
+    ``balance`` is the coefficient of `balance_loss`, which counts in gradients but not in losses.
+    """
     seen: list[tuple[Application, Tensor, Tensor]] = []
 
     def watch(application: Application, x: Tensor, y: Tensor) -> None:
@@ -56,13 +62,16 @@ def record(network: Network, inputs: Tensor, targets: Tensor, loss: str) -> Pass
             y.requires_grad_()
         seen.append((application, x.detach(), y))
 
-    losses = sample_losses(network(inputs, watch=watch), targets, loss)
+    routes: list[Routes] = []
+    losses = sample_losses(network(inputs, watch=watch, routed=routes), targets, loss)
     trained = {name: weight for name, weight in network.named_weights().items() if weight.requires_grad}
     wanted = (*(y for _, _, y in seen), *trained.values())
-    found = torch.autograd.grad(losses.sum(), wanted, materialize_grads=True)
+    total = losses.sum() + balance * losses.shape[1] * balance_loss(routes).sum() if balance else losses.sum()
+    found = torch.autograd.grad(total, wanted, materialize_grads=True)
     uses = tuple(Use(application, x, g) for (application, x, _), g in zip(seen, found, strict=False))
     gradients = (g / losses.shape[1] for g in found[len(seen) :])
-    return Pass(losses.detach().mean(1), uses, dict(zip(trained, gradients, strict=True)))
+    kept = tuple(Routes(r.weight, r.logits.detach(), r.mask) for r in routes)
+    return Pass(losses.detach().mean(1), uses, dict(zip(trained, gradients, strict=True)), kept)
 
 
 class Probe:
@@ -78,17 +87,21 @@ class Probe:
         inputs: (batch, *dims).
         targets: (batch, ...).
         loss: as in `Task`.
+        balance: coefficient of `balance_loss`.
     """
 
-    def __init__(self, network: Network, inputs: Tensor, targets: Tensor, loss: str):
+    def __init__(self, network: Network, inputs: Tensor, targets: Tensor, loss: str, balance: float = 0.0):
         self.network = network
-        self._batch = (inputs, targets, loss)
+        self._batch = (inputs, targets, loss, balance)
         self._initial = {name: weight.detach().clone() for name, weight in network.named_weights().items()}
+        self._routes: tuple[tuple[Routes, ...], tuple[Routes, ...]] = ((), ())  # of the last two passes
         self.first = self.record()
 
     def record(self) -> Pass:
         """A pass of the network as it is now."""
-        return record(self.network, *self._batch)
+        now = record(self.network, *self._batch)
+        self._routes = self._routes[1] or now.routes, now.routes
+        return now
 
     @torch.no_grad()
     def measure(self, now: Pass) -> Sizes:
@@ -99,7 +112,8 @@ class Probe:
 
         Returns:
             Sizes by weight and term: names of observables, ``gradient`` (entries of the mean loss's derivative
-            with respect to the stored weight), and ``loss`` (of no weight).
+            with respect to the stored weight), `ROUTING` (of weights that make the logits of a top-K mask; of the last pass
+            recorded), and ``loss`` (of no weight).
         """
         squares: dict[tuple[str, str], tuple[Tensor, int]] = {}
         for before, after in zip(self.first.uses, now.uses, strict=True):
@@ -109,6 +123,7 @@ class Probe:
                 squares[key] = (total + term.square().flatten(1).sum(1), count + term[0].numel())
         sizes: Sizes = {key: (total / count).sqrt() for key, (total, count) in squares.items()}
         sizes |= {(name, "gradient"): g.square().flatten(1).mean(1).sqrt() for name, g in now.gradients.items()}
+        sizes |= {(weight, name): value for weight, name, value in routing_statistics(*reversed(self._routes))}
         return sizes | {("", "loss"): now.losses}
 
     def _terms(self, before: Use, after: Use, initial: bool) -> Iterator[tuple[Observable, Tensor]]:

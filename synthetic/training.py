@@ -18,6 +18,7 @@ from .executing import capture, keep_memory, precise
 from .losses import replica_losses, sample_losses
 from .network import Network
 from .optimizers import Several, Update, make_update
+from .routing import Routes, balance_loss
 from .stacked import Factor, Group
 from .tasks import Task
 
@@ -181,7 +182,7 @@ class Training:
         for step in range(ensemble.steps + 1):
             validation = self._validate() if step in ensemble.recorded else {}
             last = step == ensemble.steps
-            losses = self._losses(self.index[step]).detach() if last else step_once(self.index[step], self._factor(step))
+            losses = self._losses(self.index[step])[0].detach() if last else step_once(self.index[step], self._factor(step))
             divergence.update(losses, step)
             if step in ensemble.recorded:
                 recorded.append({"train loss": losses.clone(), **validation})
@@ -197,8 +198,8 @@ class Training:
         """One update; the losses before it."""
         weights = [w for w in self.network.parameters() if w.requires_grad]
         with precise(self.ensemble.precision, self.device):
-            losses = self._losses(samples)
-            gradients = torch.autograd.grad(losses.sum(), weights, materialize_grads=True)
+            losses, total = self._losses(samples)
+            gradients = torch.autograd.grad(total.sum(), weights, materialize_grads=True)
         self.update.step(gradients, factor)
         return losses.detach()
 
@@ -210,8 +211,12 @@ class Training:
             return values[kinds[0]]
         return torch.tensor([values[kind] for kind in kinds], dtype=self.network.weights[0].dtype, device=self.device)
 
-    def _losses(self, samples: Tensor) -> Float[Tensor, " replica"]:
-        return replica_losses(self.network(self.inputs[samples]), self.targets[samples], self.ensemble.task.loss)
+    def _losses(self, samples: Tensor) -> tuple[Float[Tensor, " replica"], Float[Tensor, " replica"]]:
+        """The task's loss, and the one that is trained: with what evens out loads."""
+        routes: list[Routes] = []
+        output = self.network(self.inputs[samples], routed=routes if self.ensemble.balance else None)
+        losses = replica_losses(output, self.targets[samples], self.ensemble.task.loss)
+        return losses, losses + self.ensemble.balance * balance_loss(routes) if self.ensemble.balance else losses
 
     @torch.no_grad()
     def _validate(self) -> dict[str, Float[Tensor, " replica"]]:

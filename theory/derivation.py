@@ -31,6 +31,7 @@ def derive(
     alignment: Alignment = "words",
     fixed: ExponentTable | Fixed | None = None,
     closed_form: bool = False,
+    prove: bool = True,
     pruning: Pruning = Pruning(),
 ) -> ExponentTable:
     """Derive how every weight must scale.
@@ -45,6 +46,8 @@ def derive(
         alignment: ``words`` (derived), or exponents in place of it, for all weights or single ones (see `read_alignment`); with
             symbols the table has the rows of full alignment, and `ExponentTable.cases` has the pieces.
         fixed: initialisations and multipliers that are given: a table, or ``{weight: {column: Powers}}``.
+        prove: where no table is found, search for a proof that there is none; without, the verdict is ``not decided``, and what was not
+            met is its clash.
         closed_form: under a regime that ties axes, look for powers of each axis as well (see `theory.closed_form`).
         pruning: the order and the cuts of the calculus.
 
@@ -61,7 +64,7 @@ def derive(
     given = _given(architecture, fixed, how)
 
     def solve(one: Regime, key: str, *, beside: bool = False) -> ExponentTable:
-        case = Case(architecture, how, names, one, key, numbers(aligned), quick=beside)
+        case = Case(architecture, how, names, one, key, numbers(aligned), quick=beside or not prove)
         solved = case.solve(given, pruning)
         for small in () if beside else case.waists(solved):
             other = replace(case, small=small)
@@ -74,8 +77,7 @@ def derive(
 
     if regime is not None:
         regime.check([axis.name for axis in architecture.axes], architecture.name)
-        plain = len(regime.grown) == 1 and regime[regime.grown[0]] == 1
-        regimes = {regime.grown[0] if plain else "scale": regime}
+        regimes = {regime.key: regime}
     else:
         grown = [axis for axis in architecture.axes if axis.power]
         regimes = {axis.name: alone(architecture, axis) for axis in grown}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .observables import Observable
 from .propagate import Net, Report, Site
@@ -116,7 +116,8 @@ def _scale_stable(net: Net, report: Report, found: Relations) -> None:
         if pieces:
             found.attained[f"back {name}"] = [(p.size - size, p.form - form) for p in pieces]
     for observable, noted in report.terms.items():
-        if not observable.backward and observable.summed != (observable.node in net.summed):
+        summed = replace(observable, summed=True) in report.terms if observable.backward else observable.node in net.summed
+        if observable.summed != summed:
             continue
         terms = [(size, form) for size, form, _ in noted]
         if observable.backward and net.architecture.node(net.architecture.node(observable.node).args[0]).op in ("input", "one"):

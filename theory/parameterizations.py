@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from .architecture import Architecture, Node
-from .derivation import derive
+from .derivation import alone, derive
 from .optimizers import Optimizer, find_optimizer
 from .presentation import present
-from .scales import Powers
+from .presets.experts import JIANG, published_mixture
+from .remedies import derive_with_remedy
+from .scales import Powers, Regime
 from .table import ExponentTable, Operation, Row, Shape
 
 
@@ -80,25 +83,48 @@ def mean_field(architecture: Architecture, optimizer: str | Optimizer) -> Expone
     return _table(architecture, how, rule)
 
 
-def maximal_update(architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
+def maximal_update(architecture: Architecture, optimizer: str | Optimizer, regime: Regime | None = None) -> ExponentTable:
     """Maximal update parameterisation, derived for this architecture and optimizer."""
-    return derive(architecture, optimizer)
+    return derive(architecture, optimizer, regime=regime)
 
 
-PARAMETERIZATIONS: dict[str, Callable[[Architecture, str | Optimizer], ExponentTable]] = {
+def scale_stable(architecture: Architecture, optimizer: str | Optimizer, regime: Regime | None = None) -> ExponentTable:
+    """Maximally scale-stable parameterisation, derived; where no Gaussian start will do, with a remedy."""
+    growing = [axis for axis in architecture.axes if axis.power]
+    if regime is None and len(growing) > 1:
+        raise ValueError(f"`mssp` of `{architecture.name}` needs a regime: several axes grow ({', '.join(a.name for a in growing)})")
+    return derive_with_remedy(architecture, optimizer, regime=regime or alone(architecture, growing[0]))
+
+
+def three_level(architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
+    """Mixtures of experts under Adam with depth, as published (2601.20205): neurons of the stream, experts, neurons of experts."""
+    how = find_optimizer(optimizer)
+    if how.degree or how.relative or how.offset(Fraction(1), Fraction(2)):
+        raise ValueError(f"`jiang` is published for Adam, not for `{how.name}`; `--desiderata mup` derives a table")
+    return replace(published_mixture(JIANG, architecture), optimizer=how.name)
+
+
+PARAMETERIZATIONS: dict[str, Callable[..., ExponentTable]] = {
     "sp": standard,
     "ntp": neural_tangent,
     "mean-field": mean_field,
     "mup": maximal_update,
+    "mssp": scale_stable,
+    "jiang": three_level,
 }
+DERIVED = (maximal_update, scale_stable)
 
 
-def parameterization(name: str, architecture: Architecture, optimizer: str | Optimizer) -> ExponentTable:
-    """The named parameterisation of an architecture.
+def parameterization(name: str, architecture: Architecture, optimizer: str | Optimizer, regime: Regime | None = None) -> ExponentTable:
+    """The named parameterisation of an architecture; with a regime, its powers of the common scale.
 
     Raises:
         ValueError: if there is none of this name; the message lists those there are.
     """
     if name not in PARAMETERIZATIONS:
         raise ValueError(f"unknown parameterization `{name}`; choose from {', '.join(PARAMETERIZATIONS)}")
-    return PARAMETERIZATIONS[name](architecture, optimizer)
+    rule = PARAMETERIZATIONS[name]
+    if rule in DERIVED:
+        return rule(architecture, optimizer, regime)
+    table = rule(architecture, optimizer)
+    return table if regime is None else table.in_regime(regime)

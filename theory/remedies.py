@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .architecture import Architecture, with_init
 from .derivation import derive
@@ -13,6 +14,7 @@ from .scales import Regime
 from .table import ExponentTable
 
 FOUND = ("unique", "family")
+LARGE = 24  # nodes of a network in which remedies are searched without proofs that others do not work
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def find_remedies(
     most: int = 4,
     kinds: tuple[str, ...] = ("zero", "shared"),
     gauge: str = "multiplier-free",
+    prove: bool = True,
+    known: dict[frozenset[tuple[str, str]], ExponentTable] | None = None,
 ) -> Remedies:
     """Change initial values until the desiderata can be met.
 
@@ -72,17 +76,24 @@ def find_remedies(
         most: weights that may be changed.
         kinds: of weights with an index, what may be tried: ``zero`` and ``shared``; others can only start at zero.
         gauge: of the tables.
+        prove: what does not work is proved not to; without, what could not be met is taken for the clash.
+        known: tables that another search has derived, by how weights start; those of this one are added.
     """
+    known = {} if known is None else known
     level: list[dict[str, str]] = [{}]
     tried: list[Attempt] = []
     seen: set[frozenset[tuple[str, str]]] = set()
     while level and len(level[0]) <= most:
         working, following = [], []
         for inits in level:
-            table = derive(with_init(architecture, **inits), optimizer, desiderata=desiderata, regime=regime, gauge=gauge)
+            key = frozenset(inits.items())
+            if key not in known:
+                start = with_init(architecture, **inits)
+                known[key] = derive(start, optimizer, desiderata=desiderata, regime=regime, gauge=gauge, prove=prove)
+            table = known[key]
             attempt = Attempt(inits, table)
             (working if attempt.works else tried).append(attempt)
-            if table.verdict == "infeasible":
+            if table.verdict == "infeasible" or not (prove or attempt.works):
                 following += [{**inits, **more} for more in _changes(architecture, inits, table, kinds)]
         if working:
             late = {name: i for i, name in enumerate(architecture.weights)}
@@ -94,6 +105,11 @@ def find_remedies(
                 seen.add(key)
                 level.append(inits)
     return Remedies((), tuple(tried))
+
+
+def is_provable(architecture: Architecture) -> bool:
+    """Whether a proof that a network has no table is a matter of seconds."""
+    return len(architecture.nodes) < LARGE
 
 
 def _changes(
@@ -126,16 +142,21 @@ def derive_with_remedy(
     """The table of a remedy; what clashes without it, and the others that work, are its notes.
 
     Weights with an index are asked to share their initial values first, so that none of them starts silent; then zeros are allowed.
+    In a large network nothing is proved not to work, and zeros are not tried where sharing does.
     """
-    sharing = find_remedies(architecture, optimizer, regime=regime, desiderata=desiderata, kinds=("shared",), gauge=gauge)
+    prove = is_provable(architecture)
+    known: dict[frozenset[tuple[str, str]], ExponentTable] = {}
+    settings: dict[str, Any] = {"regime": regime, "desiderata": desiderata, "gauge": gauge, "known": known, "prove": prove}
+    sharing = find_remedies(architecture, optimizer, kinds=("shared",), **settings)
     if sharing.working and not sharing.working[0].inits:
         return sharing.working[0].table
-    found = find_remedies(architecture, optimizer, regime=regime, desiderata=desiderata, gauge=gauge)
-    known = [attempt.inits for attempt in sharing.working]
-    working = [*sharing.working, *(attempt for attempt in found.working if attempt.inits not in known)]
+    found = sharing if sharing.working and not prove else find_remedies(architecture, optimizer, **settings)
+    first_found = [attempt.inits for attempt in sharing.working]
+    working = [*sharing.working, *(attempt for attempt in found.working if attempt.inits not in first_found)]
     if not working:
         return found.tried[0].table
     first, *others = working
-    notes = [f"infeasible as it stands: {'; '.join(found.tried[0].table.clash)}", f"remedy: {first}"]
+    unchanged = "infeasible as it stands" if prove else "not met as it stands (not proved impossible)"
+    notes = [f"{unchanged}: {'; '.join(found.tried[0].table.clash)}", f"remedy: {first}"]
     notes += [f"another remedy: {other}" for other in others]
     return replace(first.table, notes=(*first.table.notes, *notes))

@@ -175,6 +175,11 @@ class Regime(Powers):
         """Axes that grow."""
         return tuple(axis for axis, power in self._powers.items() if power)
 
+    @property
+    def key(self) -> str:
+        """What powers in this regime are powers of: the axis that grows alone, or the common scale."""
+        return self.grown[0] if len(self.grown) == 1 and self[self.grown[0]] == 1 else "scale"
+
     def sizes(self, axis: str, size: int, base: Mapping[str, int]) -> dict[str, int]:
         """Sizes of all axes that grow with this one: ``base (size / base)^(power / power of the axis)``, rounded."""
         if axis not in self.grown:

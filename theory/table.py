@@ -164,6 +164,14 @@ class ExponentTable:
         rows = tuple(replace(r, **columns) if r.weight == weight else r for r in self.rows)
         return replace(self, rows=rows, verdict="given")
 
+    def in_regime(self, regime: Regime) -> ExponentTable:
+        """The same table with powers of what the regime's are powers of (`Regime.key`), where it has powers of single axes."""
+        if self.regime == regime:
+            return self
+        at = lambda powers: Powers({regime.key: powers.at(regime)})  # noqa: E731
+        rows = tuple(_mapped(row, at) for row in self.rows)
+        return replace(self, regime=regime, rows=rows, operations=tuple(replace(o, multiplier=at(o.multiplier)) for o in self.operations))
+
     def in_gauge(self, gauge: str) -> ExponentTable:
         """The same table with the freedom between multiplier and weight used as the named gauge says."""
         if gauge not in GAUGES:
@@ -245,6 +253,12 @@ class ExponentTable:
         from .printing import as_latex
 
         return as_latex(self, printer)
+
+
+def _mapped(row: Row, function: Callable[[Powers], Powers]) -> Row:
+    """The row with a function applied to all of its powers."""
+    columns: dict[str, Any] = {c: function(getattr(row, c)) for c in COLUMNS}
+    return replace(row, **columns, parts=tuple(_mapped(part, function) for part in row.parts))
 
 
 def _row_json(row: Row) -> dict[str, Any]:

@@ -65,24 +65,33 @@ class Weights:
         flipped = node.transposed != backward
         source = self.net.sites[site.args[0]].dims
         over = (weight.out if flipped else weight.inn) & (site.dims if backward else source)
+        layers = 0
         if backward:  # an input that all of an index read has the sum of their gradients
-            over |= self._index(site) & site.dims & ~source
+            index = self._index(site) & site.dims & ~source
+            layers = index & self.net.mask((node.stack,))
+            over |= index & ~layers
         if self.net.alignment is not None:
-            return self._aligned(site, pieces, updates, over, backward=backward)
+            return self._aligned(site, pieces, updates, over | layers, backward=backward)
         out: list[Piece] = []
-        initial = self._note(node, "W0 x0", backward), self._note(node, "W0 dx", backward)
         constant = weight.std is None and self.net.architecture.weights[node.weight].init == "ones"
         for p in pieces:
             made = [p] if constant else self._initial(weight, flipped, p, over)
-            out += made
-            self._keep(node, "W0 dx" if p.via else "W0 x0", backward, made)
-            initial[p.via > 0].extend((q.size, q.form, q.order) for q in made)
+            out += self._noted(node, "W0 dx" if p.via else "W0 x0", made, layers, backward=backward)
             if p.via and made:
                 self._note_incoherent(node, "W0 dx", backward, made[0].size, p.order)
-        return out + self._updated(site, pieces, updates, over, flipped=flipped, backward=backward)
+        return out + self._updated(site, pieces, updates, over, layers, flipped=flipped, backward=backward)
 
-    def _note(self, node: Node, kind: str, backward: bool) -> list[Noted]:
-        return self.terms.setdefault(Observable(node.name, kind, backward), [])
+    def _note(self, node: Node, kind: str, backward: bool, *, summed: bool = False) -> list[Noted]:
+        return self.terms.setdefault(Observable(node.name, kind, backward, summed), [])
+
+    def _noted(self, node: Node, kind: str, made: list[Piece], layers: int, *, backward: bool) -> list[Piece]:
+        """What a term consists of, noted in a layer and as the sum over all layers of a stack, which the gradient of the stream is."""
+        self._note(node, kind, backward).extend((q.size, q.form, q.order) for q in made)
+        self._keep(node, kind, backward, made)
+        if layers:
+            made = [self.algebra.sum(q, layers) for q in made]
+            self._note(node, kind, backward, summed=True).extend((q.size, q.form, q.order) for q in made)
+        return made
 
     def _note_incoherent(self, node: Node, kind: str, backward: bool, size: int, order: int) -> None:
         """Note the size that the first change of a term has before it aligns with the weight (central limit)."""
@@ -91,12 +100,13 @@ class Weights:
         if order <= lowest:
             self._incoherent[key] = order, max(size, largest) if order == lowest else size
 
-    def _updated(self, site: Site, pieces: list[Piece], updates: list[Update], over: int, *, flipped: bool, backward: bool) -> list[Piece]:
+    def _updated(
+        self, site: Site, pieces: list[Piece], updates: list[Update], over: int, layers: int, *, flipped: bool, backward: bool
+    ) -> list[Piece]:
         out: list[Piece] = []
-        room, via = 2 * self.space.half(over | site.shared)[0], self._via(site)
+        room, via = 2 * self.space.half(over | layers | site.shared)[0], self._via(site)
         limit, inner, slack = self.order, self.algebra.inner, self.merging.slack
         floors: list[float] = [-inf, -inf]  # of what was there at initialisation, and of changes
-        notes = self._note(site.node, "dW x0", backward), self._note(site.node, "dW dx", backward)
         sides = [(u, *((u.right, u.left) if flipped else (u.left, u.right))) for u in updates]
         for p in sorted(pieces, key=lambda p: -p.size):
             kind, size_p, order_p = p.via > 0, p.size, p.order
@@ -115,13 +125,11 @@ class Weights:
                     made += [
                         Piece(r.size, r.form, r.word, r.base, r.signs, total, via) for r in self._across(site, u, left, right, p, over)
                     ]
-                self._keep(site.node, "dW dx" if kind else "dW x0", backward, made)
-                for q in made:
+                for q in self._noted(site.node, "dW dx" if kind else "dW x0", made, layers, backward=backward):
                     out.append(q)
-                    notes[kind].append((q.size, q.form, total))
                     floors[kind] = max(floors[kind], q.size - slack)
                 if kind:
-                    self._note_incoherent(site.node, "dW dx", backward, u.size + size_p + room // 2, total)
+                    self._note_incoherent(site.node, "dW dx", backward, u.size + size_p + self.space.half(over | site.shared)[0], total)
         return out
 
     def _across(self, site: Site, u: Update, left: Piece, right: Piece, p: Piece, over: int) -> Iterator[Piece]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import partial
 
 from .architecture import Architecture
-from .experts import moe, resmoe
+from .experts import AXES, Mixture, moe, resmoe
 from .graph import Graph
 from .scales import Axis, Powers, Rational
 
@@ -93,12 +93,14 @@ def _feed_forward(g: Graph, i: int, x: str, *, bias: bool, gated: bool) -> str:
 
 def _transformer(
     name: str, *, blocks: int, vocab: int, positions: int, heads: int, tied: bool, bias: bool, gains: bool,
-    gated: bool, rotary: bool, norm: str, logits: Rational | None, kv_heads: int | None = None,
+    gated: bool, rotary: bool, norm: str, logits: Rational | None, kv_heads: int | None = None, mixture: Mixture | None = None,
 ) -> Architecture:  # fmt: skip
     if blocks < 1:
         raise ValueError(f"`blocks` is {blocks}; a Transformer has at least one block")
-    g = Graph(name, [WIDTH, Axis("heads", base=heads, power=Fraction(0), meaning="heads at fixed n")])
+    g = Graph(name, [WIDTH, Axis("heads", base=heads, power=Fraction(0), meaning="heads at fixed n"), *(AXES[1:] if mixture else ())])
     g.dims(vocab=vocab, time=positions, source=positions, n="n")
+    if mixture is not None:
+        mixture.declare(g)
     for i in range(blocks):
         groups = {f"head{i}": "heads"} if kv_heads is None else {f"kv{i}": kv_heads, f"repeat{i}": (Fraction(1, kv_heads), "heads")}
         g.dims(**groups, **{f"d{i}": Powers(n=1, heads=-1), f"m{i}": (4, "n")})
@@ -115,7 +117,10 @@ def _transformer(
         h = normed(x, f"blocks.{i}.attention_norm")
         x = g.add(x, _attention(g, i, h, kv_heads=kv_heads, bias=bias, rotary=rotary, logits=logits))
         h = normed(x, f"blocks.{i}.mlp_norm")
-        x = g.add(x, _feed_forward(g, i, h, bias=bias, gated=gated))
+        if mixture is None:
+            x = g.add(x, _feed_forward(g, i, h, bias=bias, gated=gated))
+        else:
+            x = g.add(x, mixture.add(g, h, label=f"blocks.{i}.experts."))
     x = normed(x, "final_norm")
     if tied:
         x = g.scale(x, None, kind="output", name="output")
@@ -149,10 +154,24 @@ def llama(
     )  # fmt: skip
 
 
+def gpt_moe(
+    *, blocks: int = 1, vocab: int = 64, positions: int = 16, heads: int = 4, gains: bool = False, gate: str = "sigmoid",
+    active: Rational | None = "1/2", activation: str = "gelu", tied: bool = False, dense: bool = False, logits: Rational | None = None,
+) -> Architecture:  # fmt: skip
+    """A GPT-like pre-norm Transformer whose feed-forward layers are mixtures of experts: learned positions, RMSNorm, no biases.
+
+    ``gate``, ``active``, ``activation``, ``tied`` (experts that start equal) and ``dense`` are those of `Mixture`.
+    """
+    return _transformer(
+        "gpt-moe", blocks=blocks, vocab=vocab, positions=positions, heads=heads, tied=False, bias=False, gains=gains,
+        gated=False, rotary=False, norm="rms", logits=logits, mixture=Mixture(gate, active, activation, tied=tied, dense=dense),
+    )  # fmt: skip
+
+
 ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
     "mlp": mlp, "resmlp": resmlp, "gpt": gpt, "transformer": gpt, "llama": llama,
     "moe": moe, "moe-softmax": partial(moe, gate="softmax"), "moe-top": partial(moe, active="1/2"), "moe-dense": partial(moe, dense=True),
-    "resmoe": resmoe,
+    "resmoe": resmoe, "gpt-moe": gpt_moe,
 }  # fmt: skip
 
 

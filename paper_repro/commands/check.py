@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..progress import progress_bar, waiting
-from ..targets import choose, derive_for, load_architecture, load_factory, load_table, need_regime, parse_sizes, started_as
+from ..targets import choose, derive_for, load_architecture, load_factory, load_table, need_regime, parse_regime, parse_sizes, started_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,8 @@ def check(
     need_regime(architecture, regime)
     factory = load_factory(target) if architecture.parameters else None
     if parameterization is not None:
-        table = load_table(parameterization, architecture, optimizer)
+        grown = parse_regime(regime, architecture) if regime is not None else None
+        table = load_table(parameterization, architecture, optimizer, grown)
     else:
         with waiting(f"deriving the exponents of {architecture.name}"):
             table = derive_for(architecture, optimizer, desiderata, regime)

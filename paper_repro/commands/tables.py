@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ..progress import waiting
-from ..targets import choose, load_architecture, load_fixed, load_operand, load_table, need_regime, parse_regime
+from ..targets import choose, load_architecture, load_fixed, load_operand, load_table, need_regime, parse_regime, started_as
 
 if TYPE_CHECKING:
     from ...theory.architecture import Architecture
@@ -36,10 +36,14 @@ def derive(
     grown = parse_regime(regime, architecture) if regime is not None else None
     if parameterization is None:
         from ...theory.derivation import derive as derive_table
-        from ...theory.remedies import derive_with_remedy
+        from ...theory.remedies import derive_with_remedy, is_provable
 
         fixed = load_fixed(fix, architecture, optimizer) if fix is not None else None
+        remedied = desiderata == "mssp" and alignment is None and fixed is None
         with waiting(f"deriving the exponents of {architecture.name}"):
+            if grown is not None and remedied and not is_provable(architecture):
+                print(show(derive_with_remedy(architecture, optimizer, regime=grown, gauge=gauge), form, explain=explain))
+                return 0
             table = derive_table(
                 architecture,
                 optimizer,
@@ -50,26 +54,38 @@ def derive(
                 fixed=fixed,
                 closed_form=True,
             )
-            if table.verdict == "infeasible" and grown is not None and desiderata == "mssp" and alignment is None and fixed is None:
+            if table.verdict == "infeasible" and grown is not None and remedied:
                 table = derive_with_remedy(architecture, optimizer, regime=grown, gauge=gauge)
         print(show(table, form, explain=explain))
         return 0
-    given = {"--desiderata": desiderata, "--alignment": alignment, "--fix": fix}
+    given = {"--alignment": alignment, "--fix": fix}
     clash = [option for option, value in given.items() if value is not None]
     if clash:
         raise ValueError(f"--parameterization classifies a given table, so it cannot be combined with {', '.join(clash)}")
-    _classify(architecture, load_table(parameterization, architecture, optimizer).in_gauge(gauge), grown, form, explain=explain)
+    table = load_table(parameterization, architecture, optimizer, grown).in_gauge(gauge)
+    _classify(started_as(architecture, table), table, grown, desiderata, form, explain=explain)
     return 0
 
 
-def _classify(architecture: Architecture, table: ExponentTable, regime: Regime | None, form: str, *, explain: bool) -> None:
+def _classify(
+    architecture: Architecture, table: ExponentTable, regime: Regime | None, desiderata: str | None, form: str, *, explain: bool
+) -> None:
+    """Print a given table, its class and, if they are named, what it misses of desiderata."""
     from ...theory.classification import classify
+    from ...theory.prediction import default_regime
+    from ...theory.shortfalls import shortfalls
 
     found = classify(architecture, table, regime=regime)
+    grown = table.regime or regime or default_regime(architecture)
+    missed = shortfalls(architecture, table, desiderata, regime=grown) if desiderata else {}
     if form == "json":
-        print(json.dumps({**table.as_json(), "class": found.as_json()}, indent=2))
-    else:
-        print(show(table, form, explain=explain), found, sep="\n\n")
+        more = {"shortfalls": {label: str(size) for label, size in missed.items()}} if desiderata else {}
+        print(json.dumps({**table.as_json(), "class": found.as_json(), **more}, indent=2))
+        return
+    print(show(table, form, explain=explain), found, sep="\n\n")
+    if desiderata:
+        lines = [f"  {label} is scale^{size}, not 1" for label, size in missed.items()]
+        print(f"\nof {desiderata} it misses:" if lines else f"\nit is all that {desiderata} asks", *lines, sep="\n")
 
 
 def show(table: ExponentTable, form: str, *, explain: bool = False) -> str:
@@ -82,12 +98,12 @@ def show(table: ExponentTable, form: str, *, explain: bool = False) -> str:
     return write(table, explain=explain)
 
 
-def compare(first: str, second: str, *, optimizer: str, form: str) -> int:
+def compare(first: str, second: str, *, optimizer: str, regime: str | None, form: str) -> int:
     """Print whether two tables are the same modulo symmetry, or the cells that differ."""
     from ...theory.table import differences
 
     choose("format", form, ("text", "json"))
-    one, two = (load_operand(text, optimizer) for text in (first, second))
+    one, two = (load_operand(text, optimizer, regime) for text in (first, second))
     if not {row.weight for row in one.rows} & {row.weight for row in two.rows}:
         raise ValueError(f"{first} and {second} have no weight in common; tables of one network can be compared")
     found = differences(one, two)
