@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import partial
 
 from .architecture import Architecture
-from .experts import AXES, Mixture, moe, resmoe
+from .experts import Mixture, axes, moe, resmoe
 from .graph import Graph
 from .scales import Axis, Powers, Rational
 
@@ -97,7 +97,7 @@ def _transformer(
 ) -> Architecture:  # fmt: skip
     if blocks < 1:
         raise ValueError(f"`blocks` is {blocks}; a Transformer has at least one block")
-    g = Graph(name, [WIDTH, Axis("heads", base=heads, power=Fraction(0), meaning="heads at fixed n"), *(AXES[1:] if mixture else ())])
+    g = Graph(name, [WIDTH, Axis("heads", base=heads, power=Fraction(0), meaning="heads at fixed n"), *(axes()[1:] if mixture else ())])
     g.dims(vocab=vocab, time=positions, source=positions, n="n")
     if mixture is not None:
         mixture.declare(g)
