@@ -136,8 +136,10 @@ class Solver(Iteration):
         """
         more = 2 if len(self.net.sites) < SMALL else 1
         report, found = self._evaluated(point, more)
-        if not self._held(report, found) and self._bounded(found):  # what attains a relation may have been covered
-            report, found = self._evaluated(point, more, finer=1)
+        for finer in (1, 2):
+            if self._held(report, found) or not self._bounded(found):
+                break
+            report, found = self._evaluated(point, more, finer)  # what attains a relation may have been covered
         raised.update({"checked order": self.pruning.order + more, "capped at that order": report.capped})
         held = self._held(report, found)
         if not held:
