@@ -56,6 +56,7 @@ class Parts:
         branch: the multiplier of residual branches, or None.
         activation: of the experts.
         gate: ``sigmoid`` or ``softmax``.
+        gates: the multiplier of a softmax, or None.
         active: the dimension whose size says how many experts are active, or empty: all.
         residual: the stream is kept.
         norm: the stream is normalised before every block and the readout.
@@ -71,6 +72,7 @@ class Parts:
     branch: Node | None
     activation: str
     gate: str
+    gates: Node | None
     active: str
     residual: bool
     norm: bool
@@ -107,9 +109,10 @@ class _Walk:
         norm = self.take("norm", optional=True)
         router = self.need("dense").weight
         gate = "sigmoid" if self.take("map", kind="sigmoid", optional=True) else "softmax"
+        gates = None
         if gate == "softmax":
             self.need("softmax")
-            self.need("scale")
+            gates = self.need("scale")
         top = self.take("top", optional=True)
         if top:
             self.need("product")
@@ -126,7 +129,7 @@ class _Walk:
             raise ValueError(f"`{self.net.name}` is another mixture of experts than those the solver knows: `moe`, and `resmoe`")
         names = embed, router, up, down, readout
         active, layers = top.over[-1] if top else "", carry.stack if carry else ""
-        return Parts(*names, aggregate, branch, activation, gate, active, residual, bool(norm), layers)
+        return Parts(*names, aggregate, branch, activation, gate, gates, active, residual, bool(norm), layers)
 
 
 @dataclass(frozen=True)
@@ -261,7 +264,8 @@ class ExpertLayout:
         one = Size(1.0)
         together = {name: one if self.shares(getattr(parts, name)) else e for name in ("up", "down")}
         natural = {"embed": one / n, "router": n / e, "up": n / (e * m), "down": m / (e * n), "readout": n}
-        aggregate = Size(self.constants.operations.get(parts.aggregate.name, parts.aggregate.at_base(self.base)))
+        # a constant in front of the gates is one in front of the sum
+        gates = one if parts.gates is None else self._operation(parts.gates) / e
         return {
             "embed": variance["embed"],
             "readout": variance["readout"] * n * n,
@@ -271,21 +275,16 @@ class ExpertLayout:
             "up backward": variance["up"] * n * n / (together["up"] * m),
             "down forward": variance["down"] * m / together["down"],
             "down backward": variance["down"] * m * m / n,
-            "branch": aggregate * self._operation(parts.aggregate) * e * self._branch(),
+            "branch": gates * self._operation(parts.aggregate) * e * (self._operation(parts.branch) if parts.branch else one),
             **{f"rate of {name}": own[name][1] * factor for name, factor in natural.items()},
             **{f"decay of {name}": found[2] for name, found in own.items()},
         }
 
     def _operation(self, node: Node) -> Size:
+        """A multiplier."""
         given = self.table.operation(node.name)
         powers = given.multiplier if given is not None else node.power
-        return Size(1.0, self._grows(powers or Powers()))
-
-    def _branch(self) -> Size:
-        if self.parts.branch is None:
-            return Size(1.0)
-        node = self.parts.branch
-        return Size(self.constants.operations.get(node.name, node.at_base(self.base))) * self._operation(node)
+        return Size(self.constants.operations.get(node.name, node.at_base(self.base)), self._grows(powers or Powers()))
 
     def scales(self, tolerance: float) -> Scales:
         """For the compiled program."""

@@ -80,4 +80,4 @@ def natural(regime: str, name: str, rates: Mapping[str, float], rate: float) -> 
         std["down"] *= e**0.5
     unit = {"embed": n / d, "router": e / n, "up": e * m / n, "down": e * n / m, "readout": 1 / n}
     weights = {w: WeightConstants(learning_rate=unit[w] * rates[w], init_std=std[w]) for w in std}
-    return Constants(weights, rate, {"aggregate": 1 / e})
+    return Constants(weights, rate, {"aggregate": 1 / e, "gates": e})
