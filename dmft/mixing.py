@@ -239,7 +239,7 @@ class ExpertLayout:
             return 1, particles
         if not neurons.power:
             return particles, round(neurons.value)
-        return max(8, particles // 4), particles
+        return max(8, particles // 8), max(8, particles // 2)
 
     @property
     def readout_std(self) -> float:

@@ -12,6 +12,7 @@ from ...theory.constants import Constants, WeightConstants
 from ...theory.derivation import derive
 from ...theory.experts import REGIMES, moe
 from ...theory.table import ExponentTable
+from .points import sphere
 
 BASES: Mapping[str, Mapping[str, int]] = {
     "I": {"n": 64, "m": 64, "E": 4},
@@ -43,8 +44,8 @@ def mixture(
     name: str,
     *,
     rates: Mapping[str, float] = RATES,
-    rate: float = 1.0,
-    steps: int = 12,
+    rate: float = 0.5,
+    steps: int = 20,
     residual: bool = False,
     readout: str = "",
     gate: str = "sigmoid",
@@ -65,8 +66,6 @@ def mixture(
         active: share of the experts that a sample reaches; all where empty.
         more: of `Problem`.
     """
-    from .problems import sphere
-
     net, table = _table(regime, name, residual, readout, gate, active)
     return Problem(net, *sphere(), steps, natural(regime, name, rates, rate), table=table, base=BASES[regime], **more)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from ...synthetic.tasks import digits
 from ...theory.architecture import Architecture
 from ...theory.constants import Constants
 from ...theory.zoo import mlp, resnet
+from .mixtures import mixture
+from .points import sphere
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,6 @@ class Named:
     name: str
     title: str
     make: Callable[[], Problem]
-
-
-def sphere(*, samples: int = 4, inputs: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Points on a sphere of radius sqrt(inputs), with targets near +1 and -1 in turn."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((samples, inputs))
-    x *= inputs**0.5 / np.linalg.norm(x, axis=1, keepdims=True)
-    return x, np.where(np.arange(samples) % 2 == 0, 1.0, -1.0) * (1 + 0.3 * rng.standard_normal(samples))
 
 
 def perceptron(
@@ -109,6 +104,21 @@ _ALL = (
     Named("adam", "tanh with Adam", lambda: _entrywise("adam", 0.1)),
     Named("sign", "tanh with signs of gradients", lambda: _entrywise("sign", 0.05)),
     Named("resnet", "four residual tanh branches, each times 1/sqrt(4)", stream),
+    *(
+        Named(
+            f"moe-{regime}-{name}" + (f"-{more}" if more else ""),
+            f"mixture of experts, regime {regime}, {'muP' if name == 'mup' else 'maximal scale stability'}{said}",
+            partial(mixture, regime, name, **keywords),
+        )
+        for more, said, keywords, regimes in (
+            ("", "", {}, ("I", "II", "III")),
+            ("residual", ", with a residual", {"residual": True, "rate": 0.25}, ("I", "II", "III")),
+            ("top-k", ", half of the experts active", {"active": "1/2", "residual": True, "rate": 0.25}, ("II", "III")),
+            ("softmax", ", softmax gates", {"gate": "softmax", "residual": True, "rate": 0.03}, ("II", "III")),
+        )
+        for regime in regimes
+        for name in ("mup", "mssp")
+    ),
     Named("digits", "48 digits in ten classes, cross-entropy, batches of 16", pixels),
 )
 PROBLEMS: Mapping[str, Named] = {one.name: one for one in _ALL}
