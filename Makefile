@@ -2,7 +2,7 @@
 #   make reproduce   figures, tables and verdicts of the core claims, into report/index.html
 #   make test        the test suite
 #   make check       ruff, pyright and the walls between the rooms
-#   make bench       speed against SymPy's import, seconds of a check, ensembles against a loop and vmapped JAX, limits
+#   make bench       speed against SymPy's import, seconds of a check, ensembles and experts against loops, limits
 # PYTHON=... chooses the interpreter of .venv, PRESET=smoke|laptop|gpu the size of reproduce, TESTS=... what is tested.
 PRESET ?= laptop
 TESTS ?= tests
@@ -30,6 +30,7 @@ check: setup-dev
 bench: setup-dev
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/processes.py
 	$(BIN)/python tests/benchmarks/ensembles.py
+	$(BIN)/python tests/benchmarks/experts.py
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/limits.py
 
 setup:

@@ -136,6 +136,13 @@ _ALL = (
             Figure("remedies", "Remedies do not interchange, and epsilon is one of them", "moe.remedies", sweeps=True),
             Figure("rates", "The best learning rate against the size, three regimes, SGD and Adam", "moe.rates", sweeps=True),
         ),
+        (
+            (
+                "Training curves and learning rates on TinyImageNet",
+                "it cannot be downloaded; `curves` and `rates` have fresh synthetic samples",
+            ),
+            ("GPT with mixtures of experts", "its text cannot be downloaded; the regimes and their tables are those of the figures here"),
+        ),
     ),
     Paper(
         "verification",

@@ -133,11 +133,12 @@ class Adam:
         chosen = [(k, i) for k, i in enumerate(self._small) if self._stacked.epsilons[i] == eps]
         pick = lambda tensors: [tensors[i] for _, i in chosen]  # noqa: E731
         updates = [self._update[k] for k, _ in chosen]
-        self._fused(updates, [g.contiguous() for g in pick(gradients)], pick(self._mean), pick(self._square), pick(self._count), 1.0, eps)
+        alike = [_laid_out_like(gradients[i], self._mean[i]) for _, i in chosen]
+        self._fused(updates, alike, pick(self._mean), pick(self._square), pick(self._count), 1.0, eps)
 
     def _update_large(self, i: int, gradient: Tensor, factor: Factor) -> None:
         """The whole update of a large parameter, one network after the other: each is read and written once."""
-        stacked, g = self._stacked, gradient.contiguous()
+        stacked, g = self._stacked, _laid_out_like(gradient, self._mean[i])
         if i not in self._plain:
             self._plain[i] = stacked.rates[i].flatten().tolist()
         factors = factor.tolist() if isinstance(factor, Tensor) else [factor] * len(g)
@@ -153,6 +154,11 @@ class Adam:
             values, gradients, means, squares, [], counts, amsgrad=False, lr=rate, beta1=beta1, beta2=beta2,
             weight_decay=0.0, eps=eps, maximize=False,
         )  # fmt: skip
+
+
+def _laid_out_like(gradient: Tensor, state: Tensor) -> Tensor:
+    """The same values in the order in memory of the state: fused kernels go by it, not by strides."""
+    return gradient if gradient.stride() == state.stride() else torch.empty_like(state).copy_(gradient)
 
 
 class Adagrad:

@@ -6,13 +6,27 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from widelimit.synthetic import Ensemble, Task, build, default_task, digits, losses, make_update, optimizers, teacher, train, training
+from widelimit.synthetic import (
+    Ensemble,
+    Task,
+    build,
+    default_task,
+    digits,
+    losses,
+    make_update,
+    network,
+    optimizers,
+    teacher,
+    train,
+    training,
+)
 from widelimit.synthetic.ensemble import log_spaced, schedule_factor
 from widelimit.synthetic.losses import sample_losses
 from widelimit.synthetic.store import make_key
 from widelimit.synthetic.training import fitting_replicas
 from widelimit.theory.architecture import Architecture
 from widelimit.theory.constants import Constants
+from widelimit.theory.experts import moe
 from widelimit.theory.scales import Powers
 from widelimit.theory.table import ExponentTable, Operation, Row, Shape
 from widelimit.theory.zoo import gpt, mlp, resmlp
@@ -318,3 +332,15 @@ def test_errors_name_the_culprit(settings: dict, match: str):
 def test_targets_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="do not fit outputs"):
         train(ensemble(mlp(), task=teacher(inputs=64, outputs=3)))
+
+
+@pytest.mark.parametrize("width", [16, 512])  # large matrices have a path of their own under Adam
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon", "dion"])
+def test_the_order_in_memory_of_weights_changes_no_result(optimizer: str, width: int, monkeypatch: pytest.MonkeyPatch):
+    sizes = {"n": width, "m": 16, "E": 32 if width == 512 else 4}
+    task = teacher(inputs=16, outputs=1, samples=64)
+    net = moe(inputs=16, outputs=1, base=sizes)
+    spec = ensemble(net, optimizer, sizes=sizes, task=task, learning_rates=(0.001, 0.01), steps=4)
+    arranged = train(spec)
+    monkeypatch.setattr(network, "_summable", lambda values, weight: values)
+    np.testing.assert_allclose(arranged["value"], train(spec)["value"], rtol=1e-4)

@@ -148,7 +148,7 @@ def draw(table: pd.DataFrame, stem: Path) -> tuple[Path, Path]:
                 ax.annotate(name, (a, b), (6, 4), textcoords="offset points", color=ORANGE, weight="bold")
             title = "Independent experts" if kind == "independent" else "n/m different initial experts"
             ax.set(title=title, xlabel="expert width, power of n", ylabel="number of experts, power of n")
-            ax.legend(labelcolor=INK, fontsize=6.5, loc="upper right")
+            ax.legend(labelcolor=INK, fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
         letter(axes.flat)
     return save(figure, stem)
 

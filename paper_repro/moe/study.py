@@ -1,8 +1,8 @@
 """The sweeps that `curves`, `rates` and the transfer cases share: both tables and both readouts at every size and rate, fresh batches.
 
-A *slow* study gives the experts' last weights 2^-10 of their balanced rate, so that what is learned is read through their initial values;
-tuned multipliers of the paper lie there (its code: 2^-8 to 2^-4 for these weights beside 2^-4 to 2^10 for the experts' first). In a
-*balanced* one all weights learn alike.
+A *slow* study gives the experts' last weights 2^-10 of their balanced rate, so that what is learned is read through their initial values.
+Multipliers tuned by the paper's authors lie there (in their code 2^-8 to 2^-2 for these weights, beside 2^-4 to 2^10 for the experts'
+first); that this is where muP fails is our reading. In a *balanced* study all weights learn alike.
 """
 
 from __future__ import annotations
