@@ -50,6 +50,7 @@ def mixture(
     readout: str = "",
     gate: str = "sigmoid",
     active: str = "",
+    logits: float = 1.0,
     **more: Any,
 ) -> Problem:
     """Four points on a sphere, learned by a mixture of experts.
@@ -64,17 +65,19 @@ def mixture(
         readout: ``zero`` or ``gaussian``, where the readout is not to start as the table says.
         gate: of the experts.
         active: share of the experts that a sample reaches; all where empty.
+        logits: a factor on the initial router.
         more: of `Problem`.
     """
     net, table = _table(regime, name, residual, readout, gate, active)
-    return Problem(net, *sphere(), steps, natural(regime, name, rates, rate), table=table, base=BASES[regime], **more)
+    return Problem(net, *sphere(), steps, natural(regime, name, rates, rate, logits), table=table, base=BASES[regime], **more)
 
 
-def natural(regime: str, name: str, rates: Mapping[str, float], rate: float) -> Constants:
+def natural(regime: str, name: str, rates: Mapping[str, float], rate: float, logits: float) -> Constants:
     """Constants at the base sizes for which every term that the limit keeps is of order one."""
     n, m, e = (float(BASES[regime][axis]) for axis in ("n", "m", "E"))
     d = 10.0
     std = {"embed": d**-0.5, "router": 1 / n if regime == "I" else n**-0.5, "up": n**-0.5, "down": m**-0.5, "readout": 1 / n}
+    std["router"] *= logits
     if (regime, name) == ("II", "mssp"):
         std["down"] *= e**0.5
     unit = {"embed": n / d, "router": e / n, "up": e * m / n, "down": e * n / m, "readout": 1 / n}

@@ -14,7 +14,7 @@ from ...synthetic.tasks import digits
 from ...theory.architecture import Architecture
 from ...theory.constants import Constants
 from ...theory.zoo import mlp, resnet
-from .mixtures import mixture
+from .mixtures import RATES, mixture
 from .points import sphere
 
 
@@ -114,7 +114,12 @@ _ALL = (
             ("", "", {}, ("I", "II", "III")),
             ("residual", ", with a residual", {"residual": True, "rate": 0.25}, ("I", "II", "III")),
             ("top-k", ", half of the experts active", {"active": "1/2", "residual": True, "rate": 0.25}, ("II", "III")),
-            ("softmax", ", softmax gates", {"gate": "softmax", "residual": True, "rate": 0.03}, ("II", "III")),
+            (
+                "softmax",
+                ", softmax gates",
+                {"gate": "softmax", "logits": 0.3, "rate": 0.1, "rates": {**RATES, "router": 0.25}},
+                ("II", "III"),
+            ),
         )
         for regime in regimes
         for name in ("mup", "mssp")
