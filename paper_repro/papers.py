@@ -125,6 +125,12 @@ _ALL = (
         ),
     ),
     Paper(
+        "moe",
+        "How to scale mixture-of-experts: from muP to the maximally scale-stable parameterization",
+        "Vankadara et al. (arXiv 2605.14200)",
+        (Figure("depth", "Learning-rate transfer over the depth of mixtures of experts", "moe.depth", sweeps=True),),
+    ),
+    Paper(
         "verification",
         "Derived tables against trained networks",
         "this package; rates of matrix optimizers: arXiv 2512.05620",
