@@ -81,8 +81,8 @@ def _ensembles(size: Size, gate: str) -> list:
             rates = tuple(float(2**x) for x in np.arange(low, high + size.spacing / 2, size.spacing))
             case = ", ".join((branch, optimizer, *([f"{gate} active"] if gate else [])))
             ensembles += Plan.grid(
-                tables, [{**BASE, "L": depth} for depth in size.depths], architecture=net, task=task, base=BASE, case=case, records=3,
-                learning_rates=rates, constants=_constants(net), seeds=tuple(range(size.seeds)), steps=STEPS, batch=BATCH, schedule="linear",
+                tables, [{**BASE, "L": depth} for depth in size.depths], architecture=net, task=task, base=BASE, case=case, schedule="linear", records=3,
+                learning_rates=rates, constants=_constants(net), seeds=tuple(range(size.seeds)), steps=STEPS, batch=BATCH,
             ).ensembles  # fmt: skip
     return ensembles
 
