@@ -80,9 +80,10 @@ def _ensembles(size: Size, gate: str) -> list:
             tables = {"derived": table, "other rates": _with_rates(table, wrong)}
             rates = tuple(float(2**x) for x in np.arange(low, high + size.spacing / 2, size.spacing))
             case = ", ".join((branch, optimizer, *([f"{gate} active"] if gate else [])))
+            sizes = [{**BASE, "L": depth} for depth in size.depths]
             ensembles += Plan.grid(
-                tables, [{**BASE, "L": depth} for depth in size.depths], architecture=net, task=task, base=BASE, case=case, schedule="linear", records=3,
-                learning_rates=rates, constants=_constants(net), seeds=tuple(range(size.seeds)), steps=STEPS, batch=BATCH,
+                tables, sizes, architecture=net, task=task, base=BASE, case=case, learning_rates=rates, constants=_constants(net),
+                seeds=tuple(range(size.seeds)), steps=STEPS, batch=BATCH, schedule="linear", records=3,
             ).ensembles  # fmt: skip
     return ensembles
 
