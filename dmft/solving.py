@@ -149,13 +149,14 @@ def _refine(problem: Problem, one: Callable[[Settings, Sequence[int]], Run], set
             f"{batch} samples per step need {count} particles or more, whose bases do not fit into {_MEMORY >> 30} GiB or `most`; "
             "take fewer samples, or batches (`index`)"
         )
+    least = 1 if isinstance(problem.layout, ExpertLayout) else 2  # doublings: where two populations grow, pairs quadruple
     runs = [one(replace(settings, particles=count), size.keys(0, 2 * size.replicates))]
     while runs[-1].diverged_at is None and not runs[-1].exhausted:
         curve = _loss(problem, runs)
         missing = curve.bound / error if len(runs) > 1 else max(2.0, 1.5 * float(curve.error.max()) * 2**0.5 / error)
         if missing <= 1 or count >= most:
             break
-        count = min(most, count << max(2, int(np.ceil(np.log2(missing) / DECAY))))
+        count = min(most, count << max(least, int(np.ceil(np.log2(missing) / DECAY))))
         runs.append(one(replace(settings, particles=count), size.keys(len(runs), size.replicates)))
     return runs
 

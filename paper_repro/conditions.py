@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isclose
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..synthetic.tasks import Task
+    from ..theory.scales import Regime
 
 TOKENS = 16  # far fewer samples than the smallest width: the rank of an update stays fixed while the width grows
 LIMIT = 0.01  # largest relative change where a table is not stable
@@ -47,12 +49,21 @@ def grown_with(architecture: Architecture, table: ExponentTable | None, axis: st
 
 
 def exists(architecture: Architecture, axis: str, size: int, table: ExponentTable | None = None) -> bool:
-    """Whether all dimensions are positive integers at this size."""
-    sizes = architecture.sizes(grown_with(architecture, table, axis, size))
+    """Whether all axes that grow together and all dimensions are positive integers at this size."""
+    grown = grown_with(architecture, table, axis, size)
+    if table is not None and table.regime and not _follow(grown, table.regime, architecture.base):
+        return False
+    sizes = architecture.sizes(grown)
     try:
         return all(dim.size(sizes) for dim in architecture.dims.values())
     except ValueError:
         return False
+
+
+def _follow(sizes: Mapping[str, int], regime: Regime, base: Mapping[str, int]) -> bool:
+    """Whether sizes are powers of one common scale over the base, without rounding."""
+    scales = [(size / base[axis]) ** (1 / float(regime[axis])) for axis, size in sizes.items()]
+    return all(isclose(scale, scales[0], rel_tol=1e-9) for scale in scales)
 
 
 @dataclass(frozen=True)

@@ -130,11 +130,14 @@ _ALL = (
         "Vankadara, Haas et al. (arXiv 2605.14200)",
         (
             Figure("plane", "Which initial values are scale-stable, for every joint growth of the experts", "moe.plane"),
+            Figure("limits", "Six infinite limits, and those of other gates, beside networks", "moe.limits", sweeps=True),
             Figure("terms", "Every atomic term of a mixture of experts against its derived exponent", "moe.terms"),
             Figure("escape", "Delayed learning: how long muP stays at its start, predicted and measured", "moe.escape", sweeps=True),
             Figure("curves", "Loss against time by size, two initialisations with two readouts", "moe.curves", sweeps=True),
             Figure("remedies", "Remedies do not interchange, and epsilon is one of them", "moe.remedies", sweeps=True),
             Figure("rates", "The best learning rate against the size, three regimes, SGD and Adam", "moe.rates", sweeps=True),
+            Figure("top-k", "Top-K routing: all terms, and transfer, with a half and a quarter of the experts", "moe.top_k"),
+            Figure("depth", "Learning-rate transfer over the depth of mixtures of experts", "moe.depth", sweeps=True),
         ),
         (
             (

@@ -101,7 +101,7 @@ class Case:
         plain = self._solve(self.net(), given, pruning)
         if degrees == (1, 1) or self.alignment is not None or (plain.found and self._lasts(plain, pruning)):
             return plain
-        if degrees == (0, 0):  # growth has a form for whole degrees
+        if degrees == (0, 0) and not self.quick:  # growth has a form for whole degrees; to follow it takes longest
             followed = self._solve(self.net(degrees), given, pruning)
             if followed.found:
                 return followed

@@ -118,10 +118,11 @@ class Beside:
     beside: Networks
     what: str
     control: Curve
+    figure: str = FIGURE
 
     def extrapolated(self) -> tuple[np.ndarray, np.ndarray]:
         """``2 m(2n) - m(n)`` at the networks' steps, and its standard error."""
-        (first, second) = (self.beside.losses[n] for n in sorted(self.beside.losses))
+        (first, second) = (self.beside.losses[n] for n in sorted(self.beside.losses)[-2:])
         error = lambda losses: losses.std(0, ddof=1) / len(losses) ** 0.5  # noqa: E731
         return 2 * second.mean(0) - first.mean(0), np.hypot(2 * error(second), error(first))
 
@@ -138,7 +139,7 @@ class Beside:
         reason = "the largest of some 20 dependent normal numbers; terms beyond 1/n are smaller than the error"
         own = None if untested else self.miss(self.limit.loss)
         control = Control(f"the limit {self.what}", self.miss(self.control))
-        return Claim(f"{FIGURE}/{self.name}", text, SOURCE, "prediction", 4.0, 0.0, reason, control, own, relation="<=", unit="errors")
+        return Claim(f"{self.figure}/{self.name}", text, SOURCE, "prediction", 4.0, 0.0, reason, control, own, relation="<=", unit="errors")
 
     def table(self) -> pd.DataFrame:
         """Losses at the common steps."""
@@ -154,7 +155,7 @@ def draw(found: list[Beside], stem: Path) -> tuple[Path, Path]:
     figure, axes = panels(-(-len(found) // columns), columns, width=2.5, height=2.2)
     with styled():
         for ax, one in zip(axes.flat, found, strict=False):
-            narrow, wide = sorted(one.beside.losses)
+            narrow, wide = sorted(one.beside.losses)[-2:]
             for width, colour in ((narrow, QUIET), (wide, BLUE)):
                 ax.plot(
                     one.beside.steps, one.beside.losses[width].mean(0), "o", ms=3, color=colour, mec="white", mew=0.3, label=f"n = {width}"
