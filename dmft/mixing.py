@@ -174,9 +174,8 @@ class ExpertLayout:
     def _size(self, *dims: str) -> Size:
         every = [self.architecture.dims[d] for d in dims]
         sizes = self.architecture.sizes(self.base)
-        return Size(
-            prod(dim.size(sizes, self.architecture.name) for dim in every), sum((dim.powers.at(self.regime) for dim in every), Fraction(0))
-        )
+        power = sum((dim.powers.at(self.regime) for dim in every), Fraction(0))
+        return Size(float(prod(dim.size(sizes, self.architecture.name) for dim in every)), power)
 
     def _grows(self, powers: Powers) -> Fraction:
         return powers[SCALE] + sum((powers[axis] * self.regime[axis] for axis in self.regime), Fraction(0))

@@ -119,6 +119,8 @@ class Problem:
     def layout(self) -> Layout | ExpertLayout:
         """The infinite network."""
         assert self.constants is not None
+        if self.table is None and any(node.kind == "aggregation" for node in self.architecture.operations):
+            raise ValueError(f"`{self.architecture.name}` is a mixture of experts, which has a limit for every regime: give its `table`")
         if self.table is None:
             return read(self.architecture, self.sizes, self.constants)
         if self.rule.entrywise:

@@ -161,7 +161,7 @@ def _refine(problem: Problem, one: Callable[[Settings, Sequence[int]], Run], set
     return runs
 
 
-def _bytes(problem: Problem, particles: int, rows: int) -> float:
+def _bytes(problem: Problem, particles: int, rows: int) -> int:
     """What the bases of one replicate need, and what it keeps of pairs of particles."""
     layout = problem.layout
     if isinstance(layout, ExpertLayout):
