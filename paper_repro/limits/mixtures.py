@@ -12,6 +12,7 @@ from ...theory.constants import Constants, WeightConstants
 from ...theory.derivation import derive
 from ...theory.experts import REGIMES, moe
 from ...theory.table import ExponentTable
+from ..moe.networks import REMEDY
 from .points import sphere
 
 BASES: Mapping[str, Mapping[str, int]] = {
@@ -20,19 +21,13 @@ BASES: Mapping[str, Mapping[str, int]] = {
     "III": {"n": 64, "m": 64, "E": 8},
 }
 """Base sizes: proportions of what grows, sizes of what does not."""
-STARTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
-    "I": {"mup": {}, "mssp": {"router": "zero", "readout": "zero"}},
-    "II": {"mup": {}, "mssp": {"readout": "zero"}},
-    "III": {"mup": {}, "mssp": {"readout": "zero", "up": "shared", "down": "shared"}},
-}
-"""How weights start, besides Gaussian: the remedies that `widelimit.theory.remedies` finds."""
 RATES = {"embed": 1.0, "router": 4.0, "up": 2.0, "down": 2.0, "readout": 1.0}
 """Natural rates: with them every update is of order one at any size."""
 
 
 @cache
 def _table(regime: str, name: str, residual: bool, readout: str, gate: str, active: str) -> tuple[Architecture, ExponentTable]:
-    starts = dict(STARTS[regime][name])
+    starts = dict(REMEDY[regime]) if name == "mssp" else {}
     starts |= {"readout": readout} if readout else {}
     net = moe(residual=residual, inputs=10, outputs=1, activation="tanh", gate=gate, active=active or None, base=BASES[regime])
     net = with_init(net, **{weight: init for weight, init in starts.items() if init != "gaussian"})

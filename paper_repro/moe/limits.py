@@ -60,7 +60,7 @@ class Size:
     device: str = "cpu"
 
 
-_FEW = {"I": {32: 16, 64: 16}, "II": {32: 16, 64: 16}, "III": {32: 16, 64: 16}}
+_FEW = dict.fromkeys(("I", "II", "III"), {32: 16, 64: 16, 128: 16})
 _MANY = {n: 512 for n in (128, 256, 512, 1024)}
 PRESETS = {
     "smoke": Size(_FEW, 2e-2, ("moe-II-mup", "moe-II-mssp"), ("moe-II-mssp",)),
@@ -113,7 +113,7 @@ def _single(one: Beside, untested: bool) -> Claim:
         "terms of order 1/n at the smallest size, where losses fall fastest",
         Control("to the limit without response terms", wrong.value if wrong else 0.0),
         None if untested or fit is None else fit.value,
-        None if untested or fit is None else fit.interval,
+        None if untested or fit is None else (fit.low, fit.high),
     )
 
 
@@ -128,10 +128,9 @@ def _differ(found: Mapping[str, Beside], untested: bool) -> list[Claim]:
     """The two limits of a regime are not one."""
     claims = []
     for regime in ("I", "II", "III"):
-        pair = [found.get(f"moe-{regime}-{name}") for name in ("mup", "mssp")]
-        if pair[0] is None or pair[1] is None:
+        mup, mssp = (found.get(f"moe-{regime}-{name}") for name in ("mup", "mssp"))
+        if mup is None or mssp is None:
             continue
-        (mup, mssp) = pair
         own, other = (one.miss(against.limit.loss) for one, against in ((mup, mssp), (mup, mup)))
         claims.append(
             Claim(
