@@ -32,6 +32,7 @@ bench: setup-dev
 	$(BIN)/python tests/benchmarks/ensembles.py
 	$(BIN)/python tests/benchmarks/experts.py
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/limits.py
+	$(ONE_THREAD) $(BIN)/python tests/benchmarks/limits.py --experts
 
 setup:
 	@.ci/setup

@@ -131,6 +131,9 @@ _ALL = (
         (
             Figure("plane", "Which initial values are scale-stable, for every joint growth of the experts", "moe.plane"),
             Figure("limits", "Six infinite limits, and those of other gates, beside networks", "moe.limits", sweeps=True),
+            Figure(
+                "deep", "Infinite mixtures in depth: with and without noise, and independent of the experts' width", "moe.deep", sweeps=True
+            ),
             Figure("terms", "Every atomic term of a mixture of experts against its derived exponent", "moe.terms"),
             Figure("escape", "Delayed learning: how long muP stays at its start, predicted and measured", "moe.escape", sweeps=True),
             Figure("curves", "Loss against time by size, two initialisations with two readouts", "moe.curves", sweeps=True),

@@ -60,7 +60,7 @@ class Size:
     device: str = "cpu"
 
 
-_FEW = dict.fromkeys(("I", "II", "III"), {32: 16, 64: 16, 128: 16})
+_FEW = {regime: {32: 16, 64: 16, 128: 16} for regime in ("I", "II", "III")}
 _MANY = {n: 512 for n in (128, 256, 512, 1024)}
 PRESETS = {
     "smoke": Size(_FEW, 2e-2, ("moe-II-mup", "moe-II-mssp"), ("moe-II-mssp",)),

@@ -1,6 +1,6 @@
 """Error of infinite-width losses against CPU seconds: this solver, the classical alternating Monte Carlo, wide networks.
 
-    python tests/benchmarks/limits.py [--samples 4,10] [--steps 15,25,50] [--classical 60] [--draws 500,2000] [--largest]
+    python tests/benchmarks/limits.py [--samples 4,10] [--steps 15,25,50] [--classical 60] [--draws 500,2000] [--largest] [--experts]
 
 What is measured is said in `widelimit.paper_repro.limits.cost`, whose figure ``dmft/cost`` has the smaller sizes. Where samples x steps
 exceed ``--classical`` the alternating method is left out: its cost grows as their cube.
@@ -12,6 +12,8 @@ import time
 
 from widelimit.dmft import solve
 from widelimit.paper_repro.limits.cost import measure, task
+from widelimit.paper_repro.limits.problems import find_problem
+from widelimit.paper_repro.moe.limits import MAIN
 
 
 def compare(samples: int, steps: int, draws: tuple[int, ...]) -> None:
@@ -36,6 +38,16 @@ def largest(limit: float) -> None:
             break
 
 
+def experts(wanted: float) -> None:
+    """The six limits of mixtures of experts, four samples and twenty steps: a first call, until the bound on predictions is small."""
+    print(f"\nmixtures of experts, P = 4, T = 20, to an error of {wanted} in the predictions")
+    for name in MAIN:
+        start, seconds = time.monotonic(), time.process_time()
+        found = solve(find_problem(name).make(), error=wanted / 4)
+        start, seconds = time.monotonic() - start, time.process_time() - seconds
+        print(f"{name:14} {seconds:6.1f} CPU s {start:6.1f} s  error {found.predictions.bound:.4f}  ranks {found.ranks}", flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", default="4,10")
@@ -43,7 +55,11 @@ if __name__ == "__main__":
     parser.add_argument("--classical", type=int, default=100)
     parser.add_argument("--draws", default="500,2000")
     parser.add_argument("--largest", action="store_true")
+    parser.add_argument("--experts", action="store_true")
     given = parser.parse_args()
+    if given.experts:
+        experts(0.02)
+        raise SystemExit
     for count in map(int, given.samples.split(",")):
         for length in map(int, given.steps.split(",")):
             compare(count, length, tuple(map(int, given.draws.split(","))) if count * length <= given.classical else ())
