@@ -129,6 +129,14 @@ def test_networks_have_the_loss_of_the_limit(case: tuple, tmp_path: Path):
     assert np.abs(((off - p.values) ** 2).mean((0, 2, 3)) / 2 - second.mean(0)).max() > 0.1
 
 
+@pytest.mark.parametrize("regime", ["II", "III"])
+def test_mup_never_leaves_its_start_without_a_readout(regime: str):
+    """w = 0 and m = 0 is a fixed point of the limit where many experts grow; under maximal scale stability it is none."""
+    stuck, free = (mixture(regime, name, readout="zero", steps=6) for name in ("mup", "mssp"))
+    one, other = (run(p, Settings(particles=128, dtype="float32"), [0]).train for p in (stuck, free))
+    assert np.abs(one).max() < 1e-6 and np.abs(other[:, -1]).max() > 0.1
+
+
 def test_solve_bounds_its_error_and_keeps_router_logits():
     p = mixture("II", "mup", steps=6)
     found = solve(p, error=0.01, at=[0, 6])

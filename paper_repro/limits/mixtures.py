@@ -11,6 +11,7 @@ from ...theory.architecture import Architecture, with_init
 from ...theory.constants import Constants, WeightConstants
 from ...theory.derivation import derive
 from ...theory.experts import REGIMES, moe
+from ...theory.scales import Powers
 from ...theory.table import ExponentTable
 from ..moe.networks import REMEDY
 from .points import sphere
@@ -26,12 +27,15 @@ RATES = {"embed": 1.0, "router": 4.0, "up": 2.0, "down": 2.0, "readout": 1.0}
 
 
 @cache
-def _table(regime: str, name: str, residual: bool, readout: str, gate: str, active: str) -> tuple[Architecture, ExponentTable]:
-    starts = dict(REMEDY[regime]) if name == "mssp" else {}
-    starts |= {"readout": readout} if readout else {}
-    net = moe(residual=residual, inputs=10, outputs=1, activation="tanh", gate=gate, active=active or None, base=BASES[regime])
-    net = with_init(net, **{weight: init for weight, init in starts.items() if init != "gaussian"})
-    return net, derive(net, "sgd", desiderata=name, regime=REGIMES[regime])
+def _table(regime: str, name: str, gate: str, active: str) -> ExponentTable:
+    """Derived with a residual: without it muP leaves rates in II and III open, up to those that the residual fixes."""
+    remedy = REMEDY[regime] if name == "mssp" else {}
+    net = with_init(_network(regime, True, gate, active), **remedy)
+    return derive(net, "sgd", desiderata=name, regime=REGIMES[regime])
+
+
+def _network(regime: str, residual: bool, gate: str, active: str) -> Architecture:
+    return moe(residual=residual, inputs=10, outputs=1, activation="tanh", gate=gate, active=active or None, base=BASES[regime])
 
 
 def mixture(
@@ -57,13 +61,15 @@ def mixture(
         rate: a factor on all of them.
         steps: updates.
         residual: keep the stream.
-        readout: ``zero`` or ``gaussian``, where the readout is not to start as the table says.
+        readout: ``zero`` or ``gaussian`` (1/n), where the readout is not to start as the table says.
         gate: of the experts.
         active: share of the experts that a sample reaches; all where empty.
         logits: a factor on the initial router.
         more: of `Problem`.
     """
-    net, table = _table(regime, name, residual, readout, gate, active)
+    net, table = _network(regime, residual, gate, active), _table(regime, name, gate, active)
+    if readout:
+        table = table.changed("readout", zero_init=readout == "zero", init_std=Powers(scale=-1))
     return Problem(net, *sphere(), steps, natural(regime, name, rates, rate, logits), table=table, base=BASES[regime], **more)
 
 
