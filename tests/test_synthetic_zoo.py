@@ -86,7 +86,7 @@ def test_density_of_a_sparse_weight():
     row = found.per_axis.row("one.weight")
     assert (row.init_std, row.learning_rate) == (Powers(n="-1/2", s="1/2"), Powers(n=-1, s=1))
     edge = derive(architecture, "adam", regime=Regime(n=1, s=1), closed_form=True)
-    assert edge.verdict == "unique" and edge.per_axis is None
+    assert edge.verdict == "unique" and edge.per_axis is not None and "one side" in edge.per_axis.notes[0]
     assert edge.row("one.weight").learning_rate == Powers()
     assert not missed("sparse", "adam", (64, 128, 256), steps=3)
 

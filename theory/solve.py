@@ -75,7 +75,8 @@ class Solver(Iteration):
                 if found.point is None:
                     verdict = "infeasible" if found.certificate else "not decided"
                     stats = found.stats | raised
-                    return Solution(point, verdict, clash=found.labels, notes=found.notes, certificate=found.certificate, stats=stats)
+                    why = found.labels or tuple(unmet)
+                    return Solution(point, verdict, clash=why, notes=found.notes, certificate=found.certificate, stats=stats)
                 point, unmet = self.settle(self.pruning, found.point)
                 continue
             solution, climb = certify(self, point)
@@ -92,7 +93,7 @@ class Solver(Iteration):
                 point, unmet = self._at_next_order(point)
                 continue
             point, unmet = self.settle(self.pruning, point)
-        return Solution(point, "not decided", clash=tuple(unmet), stats=raised)
+        return Solution(point, "not decided", clash=tuple(unmet) or (UNSETTLED,), stats=raised)
 
     def _may_need_more(self) -> bool:
         """Whether terms that bind may be of a higher order: where normalised gradients grow, what makes them grow counts too."""

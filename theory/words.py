@@ -252,9 +252,7 @@ class Algebra:
             if (a.summed ^ b.summed) & ~a.index == 0:
                 yield from self._coherent(p, q, over)
         same = a is None and b is None and p.base == q.base
-        random = p.word.free | q.word.free
-        for _, axes in signs:  # equal factors square to their mean
-            random |= axes
+        random = p.random | q.random
         half, full = self.space.half(over & random), self.space.half(over & ~random)
         size, form = p.size + q.size + half[0] + 2 * full[0], p.form + q.form + half[1] + 2 * full[1]
         if not same and random & ~over:

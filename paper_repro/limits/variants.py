@@ -172,5 +172,7 @@ def draw(found: list[Beside], stem: Path) -> tuple[Path, Path]:
             )
             ax.set(title=one.name, xlabel="step", ylabel="loss", yscale="log")
             ax.legend(labelcolor=INK, fontsize=5.5)
+        for ax in list(axes.flat)[len(found) :]:
+            ax.set_visible(False)
         letter(list(axes.flat)[: len(found)])
     return save(figure, stem)

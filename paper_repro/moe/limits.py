@@ -51,7 +51,7 @@ class Size:
         default_factory=lambda: {
             "I": {64: 256, 128: 256, 256: 192, 512: 64},
             "II": {64: 256, 128: 256, 256: 256, 512: 128},
-            "III": {32: 256, 64: 192, 128: 96},
+            "III": {64: 192, 128: 96, 256: 32},
         }
     )
     error: float = 5e-3
@@ -110,7 +110,7 @@ def _single(one: Beside, untested: bool) -> Claim:
         "prediction",
         -0.5,
         0.15,
-        "terms of order 1/n at the smallest size, where losses fall fastest",
+        "terms of order 1/n at the smallest size, where losses fall fastest (in III eight experts)",
         Control("to the limit without response terms", wrong.value if wrong else 0.0),
         None if untested or fit is None else fit.value,
         None if untested or fit is None else (fit.low, fit.high),
@@ -192,9 +192,9 @@ def draw_rates(found: list[Beside], stem: Path) -> tuple[Path, Path]:
                 colour = ORANGE if "mup" in one.name else BLUE
                 style = "o-" if one.name.count("-") == 1 else "s:"
                 ax.plot(sizes, errors, style, ms=3.5, color=colour, mec="white", mew=0.4, lw=1.2, label=one.name.partition("-")[2])
-            ends = np.array(ax.get_xlim())
             ax.plot(sizes, errors[0] * (sizes / sizes[0]) ** -0.5, color=RED, lw=0.8, ls="--", label="n^-1/2")
-            ax.set(title=f"Regime {regime}", xlabel="n", ylabel="one network - limit", xscale="log", yscale="log", xlim=ends)
+            ax.set(title=f"Regime {regime}", xlabel="n", ylabel="one network - limit", xscale="log", yscale="log")
+            ticks(ax, sizes)
             ax.legend(labelcolor=INK, fontsize=6)
         letter(list(np.atleast_1d(axes).flat))
     return save(figure, stem)
