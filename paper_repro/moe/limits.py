@@ -193,8 +193,10 @@ def draw_rates(found: list[Beside], stem: Path) -> tuple[Path, Path]:
                 style = "o-" if one.name.count("-") == 1 else "s:"
                 ax.plot(sizes, errors, style, ms=3.5, color=colour, mec="white", mew=0.4, lw=1.2, label=one.name.partition("-")[2])
             ax.plot(sizes, errors[0] * (sizes / sizes[0]) ** -0.5, color=RED, lw=0.8, ls="--", label="n^-1/2")
-            ax.set(title=f"Regime {regime}", xlabel="n", ylabel="one network - limit", xscale="log", yscale="log")
-            ticks(ax, sizes)
+            ax.set(title=f"Regime {regime}", xlabel="n", ylabel="one network - limit", yscale="log")
+            ax.set_xscale("log", base=2)
+            ax.set_xticks(sizes, [f"{n:.0f}" for n in sizes])
+            ax.minorticks_off()
             ax.legend(labelcolor=INK, fontsize=6)
         letter(list(np.atleast_1d(axes).flat))
     return save(figure, stem)
