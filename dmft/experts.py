@@ -29,7 +29,7 @@ from jaxtyping import Array, Float
 from .activations import ACTIVATIONS
 from .gates import Gate
 from .population import Fields
-from .values import Coordinates, Data, Parameters, Pass, Scales
+from .values import Back, Coordinates, Data, Parameters, Pass, Scales
 from .web import Coefficients, Web, bilinear, draw, no_change
 
 STREAM, EXPERTS, PAIRS, NEURONS = range(4)
@@ -130,7 +130,7 @@ class ExpertNetwork(Web):
 
     def backward(
         self, parameters: Parameters, passed: Pass, errors: Float[Array, "sample out"], scales: Scales
-    ) -> tuple[ExpertNetwork, tuple[Fields, ...], tuple[Coefficients, ...]]:
+    ) -> tuple[ExpertNetwork, Back]:
         network, r = self, self._back(passed.features[-1], errors.astype(parameters.first.dtype) @ parameters.readout)
         deltas, coefficients = [r], []
         phi, slope = ACTIVATIONS[self.mixing.activation][:2]
@@ -146,24 +146,13 @@ class ExpertNetwork(Web):
             r = r + sent if self.mixing.residual else sent
             deltas[:0] = [r, e, c]
             coefficients[:0] = [routed, widened, narrowed]
-        return network, tuple(deltas), tuple(coefficients)
+        return network, Back(tuple(deltas), tuple(coefficients), errors)
 
-    def ascent(
-        self,
-        parameters: Parameters,
-        inputs: Coordinates,
-        passed: Pass,
-        deltas: tuple[Fields, ...],
-        coefficients: tuple[Coefficients, ...],
-        errors: Float[Array, "sample out"],
-        scales: Scales,
-    ) -> Parameters:
+    def ascent(self, parameters: Parameters, inputs: Coordinates, passed: Pass, back: Back, scales: Scales) -> Parameters:
         count, dtype = len(inputs), parameters.first.dtype
-        inputs, errors = (array.astype(dtype) / count for array in (inputs, errors))
+        inputs, errors = (array.astype(dtype) / count for array in (inputs, back.errors))
         still = tuple(jnp.zeros_like(part) for part in parameters.parts)
-        return Parameters(
-            inputs.T @ deltas[0], bilinear(coefficients, passed, count), still, (), errors.T @ self._normal(passed.features[-1])[0], ()
-        )
+        return Parameters(inputs.T @ back.deltas[0], bilinear(back, passed), still, (), errors.T @ self._normal(passed.features[-1])[0], ())
 
     def _apply(
         self, block: int, role: int, fields: Fields, parameters: Parameters, scales: Scales, *, transposed: bool = False

@@ -36,10 +36,10 @@ def tangent_kernel(state: State, inputs: Float[Array, "sample coordinate"], scal
     unit = jnp.repeat(jnp.eye(outputs), samples, axis=0)  # output-major: (out sample), out
     wide = lambda field: jnp.tile(field, (outputs, 1))  # noqa: E731
     many = passed._replace(before=tuple(wide(b) for b in passed.before))
-    network, deltas, _ = network.backward(parameters, many, unit, scales)
+    network, back = network.backward(parameters, many, unit, scales)
     inner = network.populations[wiring.last].inner
     gram = lambda a: jnp.tile(inner(a, a), (outputs, outputs))  # noqa: E731
-    slopes = [inner(d, d) for d in deltas]
+    slopes = [inner(d, d) for d in back.deltas]
     total = rates.first * slopes[0] * jnp.tile(inputs @ inputs.T, (outputs, outputs))
     for layer, rate in enumerate(rates.hidden):
         share = scales.branch**2 if wiring.residual else 1.0

@@ -62,8 +62,8 @@ def look_inside(state: State, inputs: Float[Array, "sample coordinate"], scales:
     if passed.outputs.shape[1] != 1:
         return network, Look(passed, (), ())
     unit = jnp.ones_like(passed.outputs)
-    network, gradients, coefficients = network.backward(state.parameters, passed, unit, scales)
-    return network, Look(passed, gradients, coefficients)
+    network, back = network.backward(state.parameters, passed, unit, scales)
+    return network, Look(passed, back.deltas, back.coefficients)
 
 
 def advance(
@@ -80,8 +80,8 @@ def advance(
         inputs, targets = data.inputs[samples], data.targets[samples]
         network, passed = now.network.forward(now.parameters, inputs, scales)
         wrong = errors(passed.outputs, targets, loss)
-        network, deltas, back = network.backward(now.parameters, passed, wrong, scales)
-        up = network.ascent(now.parameters, inputs, passed, deltas, back, wrong, scales)
+        network, back = network.backward(now.parameters, passed, wrong, scales)
+        up = network.ascent(now.parameters, inputs, passed, back, scales)
         return now._replace(network=network), up, passed.outputs
 
     def discrete(now: State, step: Int[Array, ""]) -> tuple[State, Float[Array, "batch out"]]:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from .activations import ACTIVATIONS
 from .edge import Edge
 from .population import Fields
-from .values import Coordinates, Data, Parameters, Pass, Scales
+from .values import Back, Coordinates, Data, Parameters, Pass, Scales
 from .web import Coefficients, Web, bilinear, draw, no_change
 
 
@@ -122,9 +122,7 @@ class Network(Web):
         outputs = outputs + parameters.shift[0] if wiring.shift else outputs
         return network, Pass(tuple(before), tuple(features), tuple(coefficients), outputs)
 
-    def backward(
-        self, parameters: Parameters, passed: Pass, errors: Float[Array, "sample out"], scales: Scales
-    ) -> tuple[Network, tuple[Fields, ...], tuple[Coefficients, ...]]:
+    def backward(self, parameters: Parameters, passed: Pass, errors: Float[Array, "sample out"], scales: Scales) -> tuple[Network, Back]:
         wiring, network = self.wiring, self
         slope = lambda layer: ACTIVATIONS[wiring.activations[layer]][1](passed.before[layer])  # noqa: E731
         dtype = parameters.first.dtype
@@ -136,30 +134,21 @@ class Network(Web):
             coefficients.insert(0, known)
             delta = slope(layer) * images
             deltas.insert(0, deltas[0] + delta if wiring.residual else delta)
-        return network, tuple(deltas), tuple(coefficients)
+        return network, Back(tuple(deltas), tuple(coefficients), errors)
 
-    def ascent(
-        self,
-        parameters: Parameters,
-        inputs: Coordinates,
-        passed: Pass,
-        deltas: tuple[Fields, ...],
-        coefficients: tuple[Coefficients, ...],
-        errors: Float[Array, "sample out"],
-        scales: Scales,
-    ) -> Parameters:
+    def ascent(self, parameters: Parameters, inputs: Coordinates, passed: Pass, back: Back, scales: Scales) -> Parameters:
         count, dtype = len(inputs), parameters.first.dtype
         if self.wiring.dense:
             share = scales.branch.astype(dtype) if self.wiring.residual else 1.0
-            hidden = tuple(share * d.T @ phi / count for d, phi in zip(deltas[1:], passed.features, strict=False))
+            hidden = tuple(share * d.T @ phi / count for d, phi in zip(back.deltas[1:], passed.features, strict=False))
         else:
-            hidden = bilinear(coefficients, passed, count)
-        inputs, errors = (array.astype(dtype) / count for array in (inputs, errors))
+            hidden = bilinear(back, passed)
+        inputs, errors = (array.astype(dtype) / count for array in (inputs, back.errors))
         return Parameters(
-            inputs.T @ deltas[0],
+            inputs.T @ back.deltas[0],
             hidden,
             tuple(jnp.zeros_like(part) for part in parameters.parts),
-            tuple(delta.mean(0) for delta in deltas) if parameters.biases else (),
+            tuple(delta.mean(0) for delta in back.deltas) if parameters.biases else (),
             errors.T @ passed.features[-1],
             tuple(errors.sum(0).astype(shift.dtype) for shift in parameters.shift),
         )

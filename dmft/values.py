@@ -94,3 +94,17 @@ class Pass(NamedTuple):
     features: tuple[Fields, ...]
     coefficients: tuple[Float[Array, "sample basis"], ...]
     outputs: Float[Array, "sample out"]
+
+
+class Back(NamedTuple):
+    """What comes back in a backward pass.
+
+    Args:
+        deltas: ``-n d loss / d h`` of every layer, (sample, neuron).
+        coefficients: of what every hidden matrix is multiplied with, (sample, basis).
+        errors: ``-d loss / d f`` that were sent, (sample, output).
+    """
+
+    deltas: tuple[Fields, ...]
+    coefficients: tuple[Float[Array, "sample basis"], ...]
+    errors: Float[Array, "sample out"]

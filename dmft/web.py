@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from .edge import Addition, Edge, in_basis
 from .population import Fields, Population
-from .values import Coordinates, Data, Parameters, Pass, Scales
+from .values import Back, Coordinates, Data, Parameters, Pass, Scales
 
 Coefficients = Float[Array, "sample basis"]
 Own = TypeVar("Own", bound="Web")
@@ -54,26 +54,11 @@ class Web(ABC):
         """Apply the network to inputs."""
 
     @abstractmethod
-    def backward(
-        self: Own, parameters: Parameters, passed: Pass, errors: Float[Array, "sample out"], scales: Scales
-    ) -> tuple[Own, tuple[Fields, ...], tuple[Coefficients, ...]]:
-        """Propagate ``Delta = -d loss/d f`` back.
-
-        Returns:
-            The network; ``-n d loss / d h`` of every layer; the coefficients of what every hidden matrix is multiplied with.
-        """
+    def backward(self: Own, parameters: Parameters, passed: Pass, errors: Float[Array, "sample out"], scales: Scales) -> tuple[Own, Back]:
+        """Propagate ``Delta = -d loss/d f`` back."""
 
     @abstractmethod
-    def ascent(
-        self,
-        parameters: Parameters,
-        inputs: Coordinates,
-        passed: Pass,
-        deltas: tuple[Fields, ...],
-        coefficients: tuple[Coefficients, ...],
-        errors: Float[Array, "sample out"],
-        scales: Scales,
-    ) -> Parameters:
+    def ascent(self, parameters: Parameters, inputs: Coordinates, passed: Pass, back: Back, scales: Scales) -> Parameters:
         """``-n d loss / d W`` of every parameter (without n at the output), the mean over samples."""
 
     def padded(self, parameters: Parameters, rooms: Sequence[tuple[int, int]]) -> Parameters:
@@ -124,9 +109,10 @@ class Web(ABC):
         return replace(self, populations=tuple(populations), edges=tuple(edges))
 
 
-def bilinear(coefficients: tuple[Coefficients, ...], passed: Pass, count: int) -> tuple[Float[Array, "back ahead"], ...]:
+def bilinear(back: Back, passed: Pass) -> tuple[Float[Array, "back ahead"], ...]:
     """The mean over samples of what every hidden matrix's D grows by, at rate one."""
-    return tuple(back.T @ ahead / count for back, ahead in zip(coefficients, passed.coefficients, strict=True))
+    pairs = zip(back.coefficients, passed.coefficients, strict=True)
+    return tuple(behind.T @ ahead / len(back.errors) for behind, ahead in pairs)
 
 
 def no_change(edge: Edge) -> Float[Array, "back ahead"]:

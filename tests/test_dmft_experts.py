@@ -93,8 +93,8 @@ def test_matrices_and_their_transposes_are_adjoint(case: tuple[str, str]):
     network, parameters = one.network, one.parameters
     inputs, _ = coordinates(p.inputs, None)
     network, passed = network.forward(parameters, jax.numpy.asarray(inputs), scales)
-    network, deltas, _ = network.backward(parameters, passed, jax.numpy.ones((4, 1)), scales)
-    c, u = deltas[2], passed.features[0]
+    network, back = network.backward(parameters, passed, jax.numpy.ones((4, 1)), scales)
+    c, u, deltas = back.deltas[2], passed.features[0], back.deltas
     for role, left, right, ends in ((1, c, u, (0, 2)), (2, deltas[3], passed.features[2], (2, 0)), (0, deltas[1], u, (0, 1))):
         network, images, _ = network._apply(0, role, right, parameters, scales)
         network, back, _ = network._apply(0, role, left, parameters, scales, transposed=True)
