@@ -33,7 +33,7 @@ from ..papers import Progress
 from ..results import Result
 
 FIGURE, SOURCE = "moe/deep", "arXiv 2601.20205 (appendix E); widelimit.dmft.experts"
-ALPHA, STEPS, RATIOS = 0.5, 12, (0.25, 1.0)
+ALPHA, STEPS, RATIOS = 2.0, 12, (0.25, 1.0)
 INSIDE = ("router", "up", "down")
 
 
@@ -51,7 +51,7 @@ class Size:
 
     depths: tuple[int, ...] = (2, 4, 8)
     particles: int = 512
-    seeds: int = 96
+    seeds: int = 160
     widths: tuple[int, int] = (64, 128)
     device: str = "cpu"
 
@@ -85,7 +85,7 @@ def deep(depth: int, *, ratio: float = 1.0, noise: float = 0.0, published: bool 
     rates = {w: 0.25 * unit[w] * (depth * {"router": 4, "up": 2, "down": 2}[w] if w in INSIDE else 1) for w in unit}
     weights = {w: WeightConstants(learning_rate=rates[w], init_std=std[w]) for w in std}
     net, table = _table("I" if noise else "III")
-    constants = Constants(weights, 1.0, {"aggregate": 1 / e, "branch": 2 / depth})
+    constants = Constants(weights, 1.0, {"aggregate": 1 / e, "branch": 4 / depth})
     return Problem(net, *sphere(), STEPS, constants, table=table, base={"n": n, "m": m, "E": e, "L": depth})
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import NullLocator
 
 from ...dmft import Problem, Settings, solve
 from ...figures.fit import fit_slope
@@ -196,7 +197,7 @@ def draw_rates(found: list[Beside], stem: Path) -> tuple[Path, Path]:
             ax.set(title=f"Regime {regime}", xlabel="n", ylabel="one network - limit", yscale="log")
             ax.set_xscale("log", base=2)
             ax.set_xticks(sizes, [f"{n:.0f}" for n in sizes])
-            ax.minorticks_off()
+            ax.xaxis.set_minor_locator(NullLocator())
             ax.legend(labelcolor=INK, fontsize=6)
         letter(list(np.atleast_1d(axes).flat))
     return save(figure, stem)
