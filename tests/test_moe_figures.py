@@ -20,6 +20,8 @@ from widelimit.theory.derivation import derive
 from widelimit.theory.experts import REGIMES, moe
 from widelimit.theory.table import differences
 
+SLOW = ("rates", "limits", "deep", "depth", "curves")
+
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("regime", REGIMES)
@@ -118,15 +120,15 @@ def test_the_cases_are_those_of_the_figures(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize(
-    "name", [f.name if f.name != "rates" else pytest.param("rates", marks=pytest.mark.slow) for f in PAPERS["moe"].figures]
+    "name", [pytest.param(f.name, marks=pytest.mark.slow) if f.name in SLOW else f.name for f in PAPERS["moe"].figures]
 )
 def test_the_smallest_size_runs_and_claims_nothing_wrong(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    module = import_module(f"widelimit.paper_repro.moe.{name}")
+    module = import_module(f"widelimit.paper_repro.moe.{name.replace('-', '_')}")
     if name == "curves":
         scans = tuple(scan for scan in module.PRESETS["smoke"].scans if scan.optimizer == "sgd")
         monkeypatch.setitem(module.PRESETS, "smoke", replace(module.PRESETS["smoke"], scans=scans))
     result = module.reproduce("smoke", out=tmp_path, store_home=tmp_path / "store", progress=lambda line: None)
-    assert [image.suffix for image in result.images] == [".png", ".svg"] and all(image.stat().st_size for image in result.images)
+    assert [image.suffix for image in result.images[:2]] == [".png", ".svg"] and all(image.stat().st_size for image in result.images)
     assert result.claims and not [claim.failure for claim in result.claims if claim.failure]
     assert len({claim.id for claim in result.claims}) == len(result.claims)
     if name != "plane":

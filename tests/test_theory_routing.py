@@ -92,7 +92,7 @@ def test_named_regimes_fit_mixtures_alone():
 
 
 def test_the_command_knows_variants(capsys: pytest.CaptureFixture[str]):
-    status, out, _ = call(capsys, "derive", "moe-top", "--regime", "II", "--optimizer", "adam", "--desiderata", "mssp")
+    status, out, _ = call(capsys, "derive", "moe-top", "--regime", "II", "--optimizer", "sgd", "--desiderata", "mssp")
     assert status == 0 and "`readout` starts at zero" in out
     status, _, err = call(capsys, "derive", "resmoe")
     assert status == 2 and "or n=1,m=1,E=0,L=0" in err

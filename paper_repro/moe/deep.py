@@ -33,7 +33,7 @@ from ..papers import Progress
 from ..results import Result
 
 FIGURE, SOURCE = "moe/deep", "arXiv 2601.20205 (appendix E); widelimit.dmft.experts"
-ALPHA, STEPS, RATIOS = 2.0, 12, (0.25, 1.0)
+ALPHA, STEPS, RATIOS = 2.0, 8, (0.25, 1.0)
 INSIDE = ("router", "up", "down")
 
 
