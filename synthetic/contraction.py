@@ -101,7 +101,7 @@ class Contraction:
         replicas, batch = weight.shape[0], x.shape[1]
         sizes = dict(zip(self.source, x.shape[2:], strict=True))
         sizes |= {d: weight.shape[a] for d, a in zip(self.new, self.new_axes, strict=True)}
-        y = _BatchedLinear.apply(self._fold_input(x, replicas), self._fold_weight(weight), self.alpha)
+        y = _BatchedLinear.apply(self.fold_input(x, replicas), self.fold_weight(weight), self.alpha)
         return self._unfold(y, (self.shared, self.free, self.new), self.target, (replicas, batch), sizes)
 
     def backward(self, g: Tensor, weight: Tensor, batch: int) -> Tensor:
@@ -116,7 +116,8 @@ class Contraction:
         made |= {d: weight.shape[a] for d, a in zip(self.eaten, self.eaten_axes, strict=True)}
         return [made[d] for d in self.source]
 
-    def _fold_input(self, x: Tensor, replicas: int) -> Tensor:
+    def fold_input(self, x: Tensor, replicas: int) -> Tensor:
+        """``(replica * shared, sample, eaten)``: what the matrices read."""
         place = {d: 2 + i for i, d in enumerate(self.source)}
         x = x.expand(replicas, *x.shape[1:])
         order = [0, *(place[d] for d in self.shared), 1, *(place[d] for d in (*self.free, *self.eaten))]
@@ -124,10 +125,19 @@ class Contraction:
         lead, last = 1 + len(self.shared), len(self.eaten)
         return x.reshape(prod(x.shape[:lead]), -1, prod(x.shape[len(order) - last :]))
 
-    def _fold_weight(self, weight: Tensor) -> Tensor:
+    def fold_weight(self, weight: Tensor) -> Tensor:
+        """``(replica * shared, new, eaten)``: the matrices, without the multiplier."""
         w = weight.permute(0, *self.shared_axes, *self.new_axes, *self.eaten_axes)
         lead, last = 1 + len(self.shared), len(self.eaten)
         return w.reshape(prod(w.shape[:lead]), -1, prod(w.shape[w.ndim - last :]))
+
+    def fold_output(self, y: Tensor) -> Tensor:
+        """``(replica * shared, sample, new)``: what the matrices make, or its derivative."""
+        place = {d: 2 + i for i, d in enumerate(self.target)}
+        order = [0, *(place[d] for d in self.shared), 1, *(place[d] for d in (*self.free, *self.new))]
+        y = y.permute(order)
+        lead, last = 1 + len(self.shared), len(self.new)
+        return y.reshape(prod(y.shape[:lead]), -1, prod(y.shape[len(order) - last :]))
 
     @staticmethod
     def _unfold(

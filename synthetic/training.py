@@ -182,7 +182,7 @@ class Training:
         for step in range(ensemble.steps + 1):
             validation = self._validate() if step in ensemble.recorded else {}
             last = step == ensemble.steps
-            losses = self._losses(self.index[step])[0].detach() if last else step_once(self.index[step], self._factor(step))
+            losses = self._losses(self.index[step])[0].detach() if last else step_once(self.index[step], self.factor(step))
             divergence.update(losses, step)
             if step in ensemble.recorded:
                 recorded.append({"train loss": losses.clone(), **validation})
@@ -203,7 +203,7 @@ class Training:
         self.update.step(gradients, factor)
         return losses.detach()
 
-    def _factor(self, step: int) -> Factor:
+    def factor(self, step: int) -> Factor:
         """The schedule's value: one number, or a tensor where replicas differ (and on a GPU, where it is an input of the program)."""
         ensemble, kinds = self.ensemble, [replica.schedule for replica in self.replicas]
         values = {kind: schedule_factor(kind, step, ensemble.steps, ensemble.warmup) for kind in set(kinds)}
