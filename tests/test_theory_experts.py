@@ -8,6 +8,7 @@ from widelimit.theory import Regime, derive
 from widelimit.theory.architecture import with_init
 from widelimit.theory.experts import REGIMES, moe
 from widelimit.theory.remedies import find_remedies
+from widelimit.theory.shortfalls import shortfalls
 
 H = Fraction(1, 2)
 WEIGHTS = ("embed", "router", "up", "down", "readout")
@@ -81,6 +82,15 @@ def test_remedies_are_discovered():
     assert dict(first.inits) == {"router": "zero", "readout": "zero"}
     second = find_remedies(moe(), "sgd", regime=REGIMES["II"]).working
     assert [dict(one.inits) for one in second] == [{"readout": "zero"}] and second[0].table.row("down").init_std["scale"] == H
+
+
+def test_a_term_that_later_updates_bring_to_its_size_starts_too_small():
+    # with Adam and `down` alone shared: measured n^-1.46 after the first update, n^-1.25 after ten, where n^-1 is asked for
+    net = with_init(moe(activation="relu"), readout="zero", down="shared")
+    table = derive(net, "adam", desiderata="mssp", regime=REGIMES["III"])
+    assert table.verdict == "infeasible" and any("up^T: W0 dg" in label for label in table.clash)
+    both = derive(with_init(net, up="shared"), "adam", desiderata="mssp", regime=REGIMES["III"])
+    assert both.verdict == "unique" and shortfalls(with_init(net, up="shared"), both, "mssp", regime=REGIMES["III"]) == {}
 
 
 @pytest.mark.parametrize("width", ["0", "1/4", "1/2", "3/4", "1"])

@@ -90,7 +90,9 @@ class _Decision:
         try:
             self._enrich(self.start)
             while True:
-                found = self.decide([*self.bounded, *self.attained])
+                found = self.decide([k for k in (*self.bounded, *self.attained) if not k.startswith("first ")])
+                if isinstance(found, dict):  # only then do terms that are small at first take part: others say more
+                    found = self.decide([*self.bounded, *self.attained])
                 if isinstance(found, dict):
                     return Clash(found, stats=self.stats())
                 needed, witnesses = self._filter(used(found))
@@ -120,7 +122,7 @@ class _Decision:
     def _filter(self, needed: list[str]) -> tuple[list[str], dict[str, Point]]:
         """Drop every relation without which the rest still contradict each other; points that show that it cannot be dropped."""
         witnesses: dict[str, Point] = {}
-        for label in sorted(needed, key=lambda k: (*ORDER[2:], "init", "stable").index(k.split()[0])):
+        for label in sorted(needed, key=lambda k: ("first", *ORDER[2:-1], "init", "stable").index(k.split()[0])):
             if label in needed:
                 try:
                     found = self.decide([k for k in needed if k != label])

@@ -59,6 +59,7 @@ ORDER = (
     "kernel",
     "back",
     "atom",
+    "first",
 )  # in which relations are met: what is there at initialisation first
 
 
@@ -109,7 +110,10 @@ def relations(net: Net, report: Report, names: Iterable[str]) -> Relations:
 
 
 def _scale_stable(net: Net, report: Report, found: Relations) -> None:
-    """Forward every atomic term is Theta(1); backward it has the size of the gradient that it is part of."""
+    """Forward every atomic term is Theta(1); backward it has the size of the gradient that it is part of.
+
+    Both from the first update on after which it is there: one that only later updates bring to its size starts vanishing.
+    """
     for name in (n.partition(":")[2] for n in net.space.unknowns if n.startswith("back:")):
         size, form = net.space.letter(f"back:{name}")
         pieces = report.grads[net.position[name]]
@@ -119,14 +123,18 @@ def _scale_stable(net: Net, report: Report, found: Relations) -> None:
         summed = replace(observable, summed=True) in report.terms if observable.backward else observable.node in net.summed
         if observable.summed != summed:
             continue
-        terms = [(size, form) for size, form, _ in noted]
+        terms = [(size, form, order) for size, form, order in noted]
         if observable.backward and net.architecture.node(net.architecture.node(observable.node).args[0]).op in ("input", "one"):
             continue
         if terms and observable.backward:
             size, form = net.space.letter(f"back:{net.architecture.node(observable.node).args[0]}")
-            terms = [(s - size, f - form) for s, f in terms]
+            terms = [(s - size, f - form, order) for s, f, order in terms]
         if terms:
-            found.attained[f"atom {observable}"] = terms
+            found.attained[f"atom {observable}"] = [(s, f) for s, f, _ in terms]
+            fewest = min(order for _, _, order in terms)
+            layers = observable.summed and net.architecture.node(observable.node).stack  # independent at first, under any table
+            if not layers and any(order > fewest for _, _, order in terms):
+                found.attained[f"first {observable}"] = [(s, f) for s, f, order in terms if order == fewest]
 
 
 def _normalisers(net: Net, report: Report, found: Relations) -> None:

@@ -127,7 +127,8 @@ def _changes(
 
 def _owner(architecture: Architecture, label: str) -> str:
     """The weight that a relation on an atomic term is about."""
-    node = Observable.parse(label.removeprefix("atom ")).node if label.startswith("atom ") else ""
+    kind, _, name = label.partition(" ")
+    node = Observable.parse(name).node if kind in ("atom", "first") else ""
     return next((n.weight for n in architecture.nodes if n.name == node), "")
 
 

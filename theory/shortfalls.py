@@ -21,8 +21,8 @@ def shortfalls(
 ) -> dict[str, Fraction]:
     """The relations of the desiderata that do not hold at a table, by label.
 
-    Positive exponents are terms that grow and should not, negative ones terms that vanish where they should be Theta(1). Epsilon does
-    not count: it is compared cell by cell (`table.differences`).
+    Positive exponents are terms that grow and should not, negative ones terms that vanish where they should be Theta(1); ``first`` are
+    those that vanish only until more updates are multiplied. Epsilon does not count: it is compared cell by cell (`table.differences`).
 
     Args:
         architecture: with the initial values that the table demands.
@@ -42,7 +42,13 @@ def shortfalls(
     found = relations(net, net.propagate(point, pruning), names)
     largest = {label: max(s for s, _ in terms) for group in (found.bounded, found.attained) for label, terms in group.items() if terms}
     must = {label for label, terms in found.attained.items() if terms}
-    return {label: Fraction(size, net.space.unit) for label, size in largest.items() if size > 0 or (size and label in must)}
+    missed = {label: Fraction(size, net.space.unit) for label, size in largest.items() if size > 0 or (size and label in must)}
+    return {label: size for label, size in missed.items() if _for_ever(label) == label or _for_ever(label) not in missed}
+
+
+def _for_ever(label: str) -> str:
+    """The relation on all of a term, of one on what it is at first."""
+    return label.replace("first", "atom", 1)
 
 
 def _with_gradients(net: Net, point: Mapping[str, Fraction], pruning: Pruning) -> dict[str, Fraction]:
