@@ -1,0 +1,111 @@
+"""Optimizers on pure noise in NumPy, written as their recursions are: what the formulas of steady states are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Noise = Callable[[np.random.Generator, int], np.ndarray]
+CHUNK = 64
+
+
+def gaussian(random: np.random.Generator, count: int) -> np.ndarray:
+    """Gradients N(0, 1)."""
+    return random.standard_normal(count)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """AdamW on many weights at once.
+
+    Args:
+        rates: of every step.
+        decay: lambda.
+        beta1: of the momentum.
+        beta2: of the mean square.
+        independent: whether the rate does not multiply the decay.
+        signal: mean of the gradients, which have the standard deviation one.
+        start: standard deviation of the weights at first.
+        weights: how many.
+        noise: law of the gradients.
+    """
+
+    rates: Sequence[float]
+    decay: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    independent: bool = False
+    signal: float = 0.0
+    start: float = 0.0
+    weights: int = 4000
+    noise: Noise = gaussian
+
+    def run(self, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The weights after every step, and the step's update before it is multiplied by the rate; arrays are written again."""
+        random = np.random.default_rng(seed)
+        w, m, v = self.start * random.standard_normal(self.weights), np.zeros(self.weights), np.zeros(self.weights)
+        for step, rate in enumerate(self.rates, 1):
+            g = self.noise(random, self.weights) + self.signal
+            m += (1 - self.beta1) * (g - m)
+            v += (1 - self.beta2) * (g * g - v)
+            u = m / np.sqrt(v) * (np.sqrt(1 - self.beta2**step) / (1 - self.beta1**step))
+            w *= 1 - (self.decay if self.independent else rate * self.decay)
+            w -= rate * u
+            yield w, u
+
+
+@dataclass(frozen=True)
+class Normalising:
+    """Optimizers that normalise a momentum, on blocks of weights.
+
+    Args:
+        normalise: (block, ...) to updates of the same shape.
+        shape: of the weights, the block first.
+        rate: eta.
+        decay: lambda.
+        beta: of the momentum ``m <- beta m + (1 - beta) g``.
+        mix: share of a momentum in what is normalised, the rest is the gradient.
+        newest: whether that is the newest momentum (Nesterov), or the one before (Lion).
+        sphere: norms are put back to one after every step.
+    """
+
+    normalise: Callable[[np.ndarray], np.ndarray]
+    shape: tuple[int, ...]
+    rate: float
+    decay: float = 0.0
+    beta: float = 0.0
+    mix: float = 1.0
+    newest: bool = True
+    sphere: bool = False
+
+    def run(self, seed: int, steps: int) -> Iterator[np.ndarray]:
+        """The weights after every step."""
+        random = np.random.default_rng(seed)
+        m = np.zeros(self.shape)
+        w = unit(random.standard_normal(self.shape)) if self.sphere else np.zeros(self.shape)
+        for _ in range(steps):
+            g = random.standard_normal(self.shape)
+            old, m = m, self.beta * m + (1 - self.beta) * g
+            mixed = self.mix * (m if self.newest else old) + (1 - self.mix) * g
+            w = (1 - self.rate * self.decay) * w - self.rate * self.normalise(mixed)
+            w = unit(w) if self.sphere else w
+            yield w
+
+
+def unit(blocks: np.ndarray) -> np.ndarray:
+    """Every block divided by its norm."""
+    return blocks / np.linalg.norm(blocks, axis=tuple(range(1, blocks.ndim)), keepdims=True)
+
+
+def orthogonal(blocks: np.ndarray) -> np.ndarray:
+    """The polar factor of every block, with all singular values one."""
+    left, _, right = np.linalg.svd(blocks, full_matrices=False)
+    return left @ right
+
+
+def late(values: Iterator[float], steps: int, share: float = 0.5) -> float:
+    """The mean over the last share of the steps."""
+    kept = list(values)[int(steps * (1 - share)) :]
+    return float(np.mean(kept))
