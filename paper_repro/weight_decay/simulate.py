@@ -105,6 +105,34 @@ def orthogonal(blocks: np.ndarray) -> np.ndarray:
     return left @ right
 
 
+def made_by_noise(inputs: np.ndarray, outputs: np.ndarray, *, rate: float, decay: float, seed: int, memories: float = 3.0) -> np.ndarray:
+    """What AdamW makes of gradients ``sum_b delta_b x_b^T``, over ``sqrt(rate / decay)``; as many samples a step as inputs.
+
+    Args:
+        inputs: eigenvalues of the covariance of x.
+        outputs: of delta.
+        rate: eta.
+        decay: lambda.
+        seed: of directions and samples.
+        memories: how long it runs.
+
+    Returns:
+        The matrix (output, input), its columns in the eigenbasis of the inputs.
+    """
+    random, shape = np.random.default_rng(seed), (len(outputs), len(inputs))
+    turns = [np.linalg.qr(random.standard_normal((d, d)))[0] for d in shape]
+    left, right = (turn * np.sqrt(own) for turn, own in zip(turns, (outputs, inputs)))
+    w, m, v = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for step in range(1, round(memories / (rate * decay)) + 1):
+        delta, x = (side @ random.standard_normal((len(side), len(inputs))) for side in (left, right))
+        g = delta @ x.T
+        m += 0.1 * (g - m)
+        v += 0.05 * (g * g - v)
+        w *= 1 - rate * decay
+        w -= rate * m / np.sqrt(v) * (np.sqrt(1 - 0.95**step) / (1 - 0.9**step))
+    return w @ turns[1] / np.sqrt(rate / decay)
+
+
 def late(values: Iterator[float], steps: int, share: float = 0.5) -> float:
     """The mean over the last share of the steps."""
     kept = list(values)[int(steps * (1 - share)) :]
