@@ -36,8 +36,8 @@ def close(measured: float, expected: float, tolerance: float = ONE_PERCENT) -> N
     assert abs(measured / expected - 1) < tolerance, f"{measured:.5g} instead of {expected:.5g}: {measured / expected - 1:+.2%}"
 
 
-def variance(optimizer: AdamW, *, weights: int = 40000, seed: int = 0, noise=gaussian) -> float:
-    """Simulated over four memories after six, when the start counts exp(-12)."""
+def variance(optimizer: AdamW, *, weights: int = 100_000, seed: int = 0, noise=gaussian) -> float:
+    """Simulated over four memories after six, when the start counts exp(-12); standard error 0.25 %."""
     memory = math.ceil(optimizer.memory)
     run = Adam(
         [optimizer.rate] * (10 * memory), optimizer.decay, optimizer.beta1, optimizer.beta2, optimizer.independent,
@@ -194,14 +194,14 @@ def test_a_constant_schedule_goes_to_the_fixed_point():
 
 @pytest.mark.parametrize(("signal", "beta2"), [(0.1, 0.99), (0.3, 0.99), (0.3, 0.95)])
 def test_signal_against_noise(signal: float, beta2: float):
-    """The mean to 1 %, and the noise around it to 2 % where formulas are of first order in 1 - beta2; neither is the naive one."""
+    """The mean to 1 %, the noise around it to 1 % and to half of 1 - beta2, of whose order the formula is; it is not the naive one."""
     own = AdamW(0.02, 1.0, 0.9, beta2)
     strength = signal / math.sqrt(1 + signal**2)
     found = Signal(own, strength)
     run = Adam([own.rate] * 700, own.decay, 0.9, beta2, signal=signal, weights=40000)
     means, variances = np.array([(w.mean(), w.var()) for w, _ in run.run(5)])[350:].T
     close(float(means.mean()), found.mean, 0.01 if signal > 0.2 else 0.02)  # 40000 weights of deviation 0.1: 0.5 % of the smaller mean
-    close(float(variances.mean()), found.variance, 0.02)
+    close(float(variances.mean()), found.variance, ONE_PERCENT + (1 - beta2) / 2)
     if signal > 0.2:
         assert variances.mean() < 0.96 * (1 - strength**2) * own.variance, "the normaliser takes from the mean what noise adds to it"
 
@@ -331,7 +331,7 @@ def test_decay_on_a_sphere_does_nothing():
     one, two = (
         list(Normalising(unit, (2, 500), rate, decay, 0.9, sphere=True).run(0, 50))[-1] for rate, decay in ((0.02, 5.0), (0.02 / 0.9, 0.0))
     )
-    np.testing.assert_allclose(one, two, rtol=1e-9)
+    np.testing.assert_allclose(one, two, atol=1e-6)
 
 
 def test_coherence_counts_steps():

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 Noise = Callable[[np.random.Generator, int], np.ndarray]
-CHUNK = 64
 
 
 def gaussian(random: np.random.Generator, count: int) -> np.ndarray:
     """Gradients N(0, 1)."""
-    return random.standard_normal(count)
+    return random.standard_normal(count, np.float32)
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,13 @@ class Adam:
     def run(self, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The weights after every step, and the step's update before it is multiplied by the rate; arrays are written again."""
         random = np.random.default_rng(seed)
-        w, m, v = self.start * random.standard_normal(self.weights), np.zeros(self.weights), np.zeros(self.weights)
+        m, v = np.zeros((2, self.weights), np.float32)
+        w = np.float32(self.start) * gaussian(random, self.weights)
         for step, rate in enumerate(self.rates, 1):
-            g = self.noise(random, self.weights) + self.signal
+            g = self.noise(random, self.weights).astype(np.float32, copy=False) + np.float32(self.signal)
             m += (1 - self.beta1) * (g - m)
             v += (1 - self.beta2) * (g * g - v)
-            u = m / np.sqrt(v) * (np.sqrt(1 - self.beta2**step) / (1 - self.beta1**step))
+            u = m / np.sqrt(v) * np.float32((1 - self.beta2**step) ** 0.5 / (1 - self.beta1**step))
             w *= 1 - (self.decay if self.independent else rate * self.decay)
             w -= rate * u
             yield w, u
@@ -83,10 +83,11 @@ class Normalising:
     def run(self, seed: int, steps: int) -> Iterator[np.ndarray]:
         """The weights after every step."""
         random = np.random.default_rng(seed)
-        m = np.zeros(self.shape)
-        w = unit(random.standard_normal(self.shape)) if self.sphere else np.zeros(self.shape)
+        draw = lambda: random.standard_normal(self.shape, np.float32)  # noqa: E731
+        m = np.zeros(self.shape, np.float32)
+        w = unit(draw()) if self.sphere else np.zeros(self.shape, np.float32)
         for _ in range(steps):
-            g = random.standard_normal(self.shape)
+            g = draw()
             old, m = m, self.beta * m + (1 - self.beta) * g
             mixed = self.mix * (m if self.newest else old) + (1 - self.mix) * g
             w = (1 - self.rate * self.decay) * w - self.rate * self.normalise(mixed)
