@@ -287,3 +287,11 @@ def test_on_the_command_line(capsys: pytest.CaptureFixture[str]):
     status, out, err = call(capsys, "derive", "mlp", "--desiderata", "gain-invariant:3")
     assert (status, out) == (2, "") and "alpha of `gain-invariant` is 3" in err and err.count("\n") == 1
     assert "equal-top-singular-value" in call(capsys, "list", "desiderata")[1]
+
+
+@pytest.mark.slow
+def test_remedies_with_another_decay(capsys: pytest.CaptureFixture[str]):
+    """Where MSSP needs a start that is not Gaussian, it does so whatever decays."""
+    status, out, _ = call(capsys, "derive", "moe", "--regime", "II", "--optimizer", "adamw", "--desiderata", "mssp+gain-invariant")
+    assert status == 0 and "note: remedy: " in out
+    assert re.search(r"^router .* scale\^1/2$", out, re.M) and re.search(r"^embed .* 0$", out, re.M)

@@ -58,24 +58,29 @@ def correction_to_first_order(beta1: float, beta2: float, *, kurtosis: float = 3
     return float(expression.subs({s: values[s.name] for s in expression.free_symbols}).evalf()) if expression != sympy.S.One else 1.0
 
 
-@cache
 def correction(beta1: float, beta2: float, *, kept: float = 1.0) -> float:
     """L for Gaussian gradients, exact; ``kept`` is what decay leaves in a step, a.
 
     Raises:
         ValueError: if a beta is out of range; below beta2 = 1/2 the integrals are too wide.
     """
-    found = _Quadrature(beta1, beta2)
-    count = max(1, math.ceil(math.log(TINY) / math.log(beta1 * kept))) if beta1 else 1
-    weights = [(1 + (lag > 0)) * (beta1 * kept) ** lag for lag in range(count)]
-    total = math.fsum(weight * found.mean(lag) for lag, weight in enumerate(weights))
-    return total / math.fsum(weights)
+    means = _means(beta1, beta2)
+    weights = [(1 + (lag > 0)) * (beta1 * kept) ** lag for lag in range(len(means))]
+    return math.fsum(weight * mean for weight, mean in zip(weights, means, strict=True)) / math.fsum(weights)
 
 
 @cache
 def mean_square_update(beta1: float, beta2: float) -> float:
     """``E[u^2]`` of an update ``u = m / sqrt(v)`` under Gaussian noise: ``(1 - b1) / (1 + b1)`` at b2 -> 1."""
-    return (1 - beta1) / (1 + beta1) * _Quadrature(beta1, beta2).mean(0)
+    return (1 - beta1) / (1 + beta1) * _means(beta1, beta2)[0]
+
+
+@cache
+def _means(beta1: float, beta2: float) -> tuple[float, ...]:
+    """Averages of F by lag, as far as lags count."""
+    found = _Quadrature(beta1, beta2)
+    count = max(1, math.ceil(math.log(TINY) / math.log(beta1))) if beta1 else 1
+    return tuple(found.mean(lag) for lag in range(count))
 
 
 class _Quadrature:
