@@ -83,6 +83,12 @@ def test_what_rules_do_to_the_steady_state(rule):
             assert_exponent(found[name], d=power)
 
 
+def test_rules_print_themselves():
+    lines = [str(rule) for rule in rules()]
+    assert lines[2] == "R2: rate d^-1, decay d^1/2: maximal updates, equal gain (adamw; Fan et al., arXiv 2510.15262)"
+    assert lines[3].startswith("R3: rate d^-1, decay d^(-1 + 2 alpha): ") and lines[6].startswith("R6: rate d^-1, decay 0: ")
+
+
 def test_memory_by_tokens_per_parameter():
     """Where tokens grow as parameters do, the memory in epochs is fixed: decay = batch / (rate tokens)."""
     for tokens, batch, decay in ((D**2, Powers(), D**-1), (D**2, D, Powers()), (Powers(), Powers(), D / D ** Fraction(527, 500))):

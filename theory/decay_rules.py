@@ -51,6 +51,10 @@ class Rule:
     optimizer: str = "adamw"
     decayed: bool = True
 
+    def __str__(self) -> str:
+        found = self.solve()
+        return f"{self.name}: rate {found.rate}, decay {found.decay if self.decayed else 0}: {self.title} ({self.optimizer}; {self.source})"
+
     @property
     def weight(self) -> SteadyWeight:
         """The matrix under the rule's optimizer."""

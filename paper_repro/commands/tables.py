@@ -53,9 +53,8 @@ def derive(
         remedied = may_need_remedy(wanted) and alignment is None and fixed is None
         with waiting(f"deriving the exponents of {architecture.name}"):
             if grown is not None and remedied and not is_provable(architecture):
-                print(
-                    show(derive_with_remedy(architecture, optimizer, regime=grown, desiderata=wanted, gauge=gauge), form, explain=explain)
-                )
+                table = derive_with_remedy(architecture, optimizer, regime=grown, desiderata=wanted, gauge=gauge)
+                print(show(table, form, explain=explain))
                 return 0
             table = derive_table(
                 architecture,
