@@ -26,6 +26,7 @@ from widelimit.theory.decay import DECAY as DECAY_OF
 from widelimit.theory.decay_rules import rules
 from widelimit.theory.derivation import derive
 from widelimit.theory.desiderata import find_desiderata
+from widelimit.theory.experts import REGIMES, moe
 from widelimit.theory.graph import Graph
 from widelimit.theory.optimizers import OPTIMIZERS, find_optimizer
 from widelimit.theory.scales import Axis, Powers, Regime
@@ -301,3 +302,13 @@ def test_remedies_with_another_decay(capsys: pytest.CaptureFixture[str]):
     status, out, _ = call(capsys, "derive", "moe", "--regime", "II", "--optimizer", "adamw", "--desiderata", "mssp+gain-invariant")
     assert status == 0 and "note: remedy: " in out
     assert re.search(r"^router .* scale\^1/2$", out, re.M) and re.search(r"^embed .* 0$", out, re.M)
+
+
+def test_an_index_is_no_fan():
+    """Experts are a batch of matrices, whose gains do not know how many there are; the router is a matrix where experts grow."""
+    wider, more = (derive(moe(), "adamw", desiderata="gain-invariant", regime=REGIMES[regime]) for regime in ("I", "III"))
+    for table, matrices in ((wider, {"up", "down"}), (more, {"router", "up", "down"})):
+        assert {row.weight for row in table.rows if row.decayed} == matrices
+        for weight in matrices:
+            row = table.row(weight)
+            assert_exponent(row.weight_decay, scale=row.learning_rate["scale"] + Fraction(3, 2))

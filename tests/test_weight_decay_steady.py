@@ -18,7 +18,7 @@ def planted(off: float) -> pd.DataFrame:
     return pd.DataFrame([*points, steady._curve("variance", "0.9, 0.95", 0.5, 0.5)], columns=steady.Point._fields)
 
 
-@pytest.mark.parametrize(("off", "verdict"), [(0.0, REPRODUCED), (0.004, REPRODUCED), (0.05, NOT_REPRODUCED)])
+@pytest.mark.parametrize(("off", "verdict"), [(0.0, REPRODUCED), (0.004, REPRODUCED), (0.2, NOT_REPRODUCED)])
 def test_claims_are_judged_by_simulations_alone(off: float, verdict: str):
     claim = steady._claim(planted(off), *steady.CLAIMS[0])
     assert claim.measured == pytest.approx(off) and claim.verdict == verdict and claim.control_verdict == NOT_REPRODUCED

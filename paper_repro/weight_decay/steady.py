@@ -239,7 +239,7 @@ CLAIMS = (
 )
 
 
-def _claim(frame: pd.DataFrame, panel: str, optimizer: str, statement: str, tolerance: float, reason: str, control: str) -> Claim:
+def _claim(frame: pd.DataFrame, panel: str, optimizer: str, statement: str, most: float, reason: str, control: str) -> Claim:
     """Root mean square of relative deviations, of the formula and of what is usually written."""
     own = frame[
         frame["measured"].notna() & (frame["panel"] == panel) & ((frame["series"] == optimizer) | ~frame["series"].isin(OPTIMIZERS))
@@ -248,7 +248,7 @@ def _claim(frame: pd.DataFrame, panel: str, optimizer: str, statement: str, tole
     spread = 2 * off / math.sqrt(2 * len(own))
     return Claim(
         f"{FIGURE}/{optimizer.lower()}-{panel}", f"{optimizer}: {statement[0].lower()}{statement[1:]} (root mean square of what it is off)",
-        SOURCE, "prediction", 0.0, tolerance, reason, Control(control, other), off, (max(0.0, off - spread), off + spread), relation="<=",
+        SOURCE, "prediction", most, 0.0, reason, Control(control, other), off, (max(0.0, off - spread), off + spread), relation="<=",
     )  # fmt: skip
 
 
