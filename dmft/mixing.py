@@ -252,7 +252,7 @@ class ExpertLayout:
         std = Size(own.init_std, self._grows(row.init_std)) * m
         silent = row.zero_init or self.architecture.weights[name].init == "zero"
         rate = Size(own.learning_rate * self.constants.learning_rate, self._grows(row.learning_rate))
-        decay = Size(own.weight_decay, self._grows(row.weight_decay)) * rate
+        decay = Size(own.weight_decay, self._grows(row.weight_decay)) * rate if row.decayed else Size(0.0)
         return Size(0.0) if silent else std * std, rate * m * m, decay
 
     def _numbers(self) -> dict[str, Size]:

@@ -67,6 +67,7 @@ def derive(
     Examples:
       widelimit derive mlp --optimizer adam
       widelimit derive transformer --regime n=1,heads=0 --explain
+      widelimit derive transformer --desiderata gain-invariant:1/2     weight decay that keeps gains, not the timescale
       widelimit derive mlp --format json > mup.json
       widelimit derive mlp --parameterization ntp        classify a known table
       widelimit derive mlp --fix init.json               JSON with rows or columns left out: they are derived

@@ -151,6 +151,12 @@ _ALL = (
         ),
     ),
     Paper(
+        "weight-decay",
+        "Robust layerwise scaling rules by proper weight decay tuning",
+        "Fan, Liu, Zhao, Yuan and Gu (arXiv 2510.15262)",
+        (Figure("steady", "Steady states of AdamW, Lion, Muon and on a sphere, simulated against their formulas", "weight_decay.steady"),),
+    ),
+    Paper(
         "verification",
         "Derived tables against trained networks",
         "this package; rates of matrix optimizers: arXiv 2512.05620",

@@ -265,14 +265,19 @@ def need_regime(architecture: Architecture, regime: str | None) -> None:
         )
 
 
+def may_need_remedy(desiderata: str) -> bool:
+    """Whether they are those of MSSP, with its decay or another: where no Gaussian start meets them, remedies are looked for."""
+    return desiderata.partition("+")[0].strip() == "mssp"
+
+
 def derive_for(architecture: Architecture, optimizer: str, desiderata: str, regime: str | None) -> ExponentTable:
     """The derived table; with a remedy where scale stability needs one."""
     from ..theory.derivation import derive
     from ..theory.remedies import derive_with_remedy
 
     grown = parse_regime(regime, architecture) if regime is not None else None
-    if grown is not None and desiderata == "mssp":
-        return derive_with_remedy(architecture, optimizer, regime=grown)
+    if grown is not None and may_need_remedy(desiderata):
+        return derive_with_remedy(architecture, optimizer, regime=grown, desiderata=desiderata)
     return derive(architecture, optimizer, desiderata=desiderata, regime=grown)
 
 

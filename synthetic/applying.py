@@ -78,6 +78,7 @@ def parameter_groups(module: nn.Module, table: ExponentTable, sizes: Sizes, **se
             continue
         _plain(row)
         numbers = {k: v * sizes.factor(getattr(row, COLUMN[k]), f"`{COLUMN[k]}` of `{name}`") for k, v in values.items()}
+        numbers["weight_decay"] *= row.decayed
         if not _has_epsilon(table):
             del numbers["eps"]
         group = found.setdefault(tuple(numbers.values()), {"params": [], "names": [], **numbers})
@@ -101,9 +102,10 @@ def labels(table: ExponentTable, sizes: Sizes) -> tuple[dict[str, str], dict[str
             names[row.weight], factors["frozen"] = "frozen", dict.fromkeys(DEFAULTS, 0.0)
             continue
         _plain(row)
-        label = ", ".join(f"{k} {getattr(row, column)}" for k, column in COLUMN.items())
+        label = ", ".join(f"{k} {getattr(row, column)}" for k, column in COLUMN.items()) + ("" if row.decayed else ", not decayed")
         names[row.weight] = label
         factors[label] = {k: sizes.factor(getattr(row, column), f"`{column}` of `{row.weight}`") for k, column in COLUMN.items()}
+        factors[label]["weight_decay"] *= row.decayed
     return names, factors
 
 

@@ -241,9 +241,9 @@ def check_balance(architecture: Architecture, balance: float) -> None:
 
 def table_data(table: ExponentTable) -> dict[str, Any]:
     """What `build` reads of a table: not its reasons, names or gauge."""
-    flags = ("zero_init", "shared_init", "trained")
+    flags = lambda r: [r.zero_init, r.shared_init, r.trained, *(["not decayed"] if not r.decayed else [])]  # noqa: E731
     return {
-        "table": {r.weight: [[getattr(r, c).as_json() for c in COLUMNS], [getattr(r, f) for f in flags]] for r in table.rows},
+        "table": {r.weight: [[getattr(r, c).as_json() for c in COLUMNS], flags(r)] for r in table.rows},
         "operations": {o.name: o.multiplier.as_json() for o in table.operations},
         "regime": None if table.regime is None else table.regime.as_json(),
     }

@@ -106,6 +106,7 @@ def _weight(
     own: WeightConstants = constants.weights[name]
     value = {c: getattr(own, c) * _value(getattr(row, c), ratios, f"`{c}` of `{name}`") for c in COLUMNS}
     value["learning_rate"] *= constants.learning_rate
+    value["weight_decay"] *= row.decayed
     return WeightScaling(
         init="zero" if row.zero_init else weight.init,
         shared_init=row.shared_init,

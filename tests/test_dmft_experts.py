@@ -149,8 +149,11 @@ def test_batches_momentum_and_decay_have_limits():
     index = np.array([[0, 1], [2, 3], [1, 2], [0, 3], [0, 1]])
     p = mixture("II", "mssp", steps=4, index=index, rule=Rule(momentum=0.5))
     decayed = p.with_constants(p.constants.with_weights(weight_decay=0.05))
-    values = [run(one, Settings(particles=128), [0]).train for one in (p, decayed)]
+    assert p.table is not None
+    never = replace(decayed, table=replace(p.table, rows=tuple(replace(row, decayed=False) for row in p.table.rows)))
+    values = [run(one, Settings(particles=128), [0]).train for one in (p, decayed, never)]
     assert np.isfinite(values).all() and np.abs(values[0] - values[1]).max() > 1e-4
+    np.testing.assert_array_equal(values[0], values[2])
 
 
 def _changed(p: Problem) -> Problem:

@@ -49,6 +49,17 @@ def test_groups_scale_and_train():
     assert not any(hasattr(p, "infshape") or vars(p) for p in module.parameters())
 
 
+def test_what_is_not_decayed_is_not_decayed_at_any_size():
+    found = derive(trace(modules.perceptron, BASE, name="perceptron"), "adamw", desiderata="gain-invariant")
+    for sizes in (Sizes(BASE, BASE), WIDE):
+        module = modules.perceptron(n=sizes.sizes["n"])[0]
+        decays = {name: g["weight_decay"] for name, g in by_name(parameter_groups(module, found, sizes, weight_decay=0.1)).items()}
+        wanted = 0.1 * (sizes.sizes["n"] / 64) ** 0.5
+        assert decays == {name: pytest.approx(wanted) if name == "2.weight" else 0.0 for name in decays}
+        names, factors = labels(found, sizes)
+        assert {name: 0.1 * factors[label]["weight_decay"] for name, label in names.items()} == decays
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_groups_agree_with_the_mup_package(optimizer: str):
     mup = pytest.importorskip("mup", reason="extra `zoo`")

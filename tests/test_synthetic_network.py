@@ -218,6 +218,8 @@ class TestScaling:
         assert built.scaling.weights["W1"].multiplier == pytest.approx(5 * 2)
         assert built.scaling.weights["W1"].init_std == pytest.approx(2 / 2)
         assert group["params"][0] is built.network.named_weights()["W1"]
+        never = build(self.architecture, self.table.changed("W1", decayed=False), self.constants, sizes={"n": 16}, base={"n": 4})
+        assert never.groups[0]["weight_decay"] == 0 and never.groups[0]["lr"] == group["lr"]
 
     def test_parameterisations_coincide_at_the_base(self):
         other = ExponentTable("mlp", "adam", (Row("W1", Shape()), Row("W2", Shape())))

@@ -10,6 +10,8 @@ from .alignment import Triple, symbols
 from .amplitudes import starting_point
 from .architecture import Architecture
 from .chaining import find_chain
+from .decay import SteadyWeight
+from .decay_desiderata import Decayed, decide_decay, faster, is_of_decay
 from .merging import TooManyPieces
 from .optimizers import Optimizer
 from .propagate import GradientPieces, Net, Pruning
@@ -57,6 +59,7 @@ class Case:
     regime: Regime
     key: str
     alignment: Mapping[str, Triple] | None
+    grown: tuple[str, ...] = ()  # axes that grow, here or in another part of the same derivation
     small: tuple[str, ...] = ()  # weights whose initial output may be smaller than Theta(1)
     quick: bool = False  # see `Solver.quick`
 
@@ -111,7 +114,8 @@ class Case:
 
     def _lasts(self, solved: Solved, pruning: Pruning) -> bool:
         """Whether the relations hold as well where each step's update is normalised by its own gradient."""
-        table = self.table(solved, "", {})
+        undecayed = replace(self, names=tuple(name for name in self.names if not is_of_decay(name)))
+        table = undecayed.table(solved, "", {})
         net, point = starting_point(self.architecture, table, self.regime, self.optimizer)
         return Solver(net, self.names, {}, replace(pruning, order=max(pruning.order, solved.order - 1))).lasts(point)
 
@@ -169,14 +173,18 @@ class Case:
     def table(self, solved: Solved, desiderata: str, given: Mapping[str, Powers]) -> ExponentTable:
         """The table of a solution; it has no rows where nothing was found."""
         solution = solved.solution
-        rows = tuple(self._row(solved, name) for name in solved.net.names)
+        decayed = {name: self._decayed(solved, name) for name in solved.net.names if self.architecture.weights[name].trained}
+        clash = next((tuple(f"{name}: {text}" for text in own.clash) for name, own in decayed.items() if own.clash), ())
+        if clash and solution.verdict in FOUND:
+            solution = replace(solution, verdict="infeasible", free=(), certificate=None, clash=clash)
+        rows = tuple(self._row(solved, name, decayed.get(name)) for name in solved.net.names)
         operations = tuple(
             Operation(n.name, n.kind or "multiplier", *self._operation(solution, n.name, given)) for n in self.architecture.operations
         )
         table = ExponentTable(
             self.architecture.name, self.optimizer.name, rows, operations, desiderata=desiderata, verdict=solution.verdict,
             free=tuple(f"{name} [{self.key}]" for name in solution.free), clash=solution.clash,
-            notes=(*solution.notes, *(SMALLER.format(name) for name in self.small)),
+            notes=(*solution.notes, *(SMALLER.format(name) for name in self.small), *faster(decayed.values())),
             certificates=(solution.certificate,) if solution.certificate else (),
         )  # fmt: skip
         if solution.verdict in FOUND:
@@ -196,25 +204,38 @@ class Case:
     def _in_key(self, powers: Powers) -> Powers:
         return self.power(powers.at(self.regime))
 
-    def _row(self, solved: Solved, name: str) -> Row:
+    def _row(self, solved: Solved, name: str, decayed: Decayed | None) -> Row:
         net, solution = solved.net, solved.solution
         weight, architecture = self.architecture.weights[name], self.architecture
         shape = Shape(*(architecture.monomial(dims) for dims in (weight.out, weight.inn, weight.index)))
-        back, forward = solved.sizes.get(name, (Fraction(0), Fraction(0)))
         late = solved.late.get(name, (Fraction(0), Fraction(0)))
         std = solution.point.get(f"std:{name}", Fraction(0))
-        if not weight.trained:
+        if decayed is None:
             return Row(name, shape, init_std=self.power(std), zero_init=weight.init == "zero", trained=False, reason="frozen")
-        rate = self.rate(net, name, solution.point.get(f"amp:{name}", Fraction(0)), back, forward, std)
         added = [d.exponent(*late, *net.fans(name)) for d in self.optimizer.damping if "faithful" in self.names]
         eps, damping, *_ = (*added, Fraction(0), Fraction(0))
-        decay = -rate if "equal-timescale" in self.names and self.optimizer.decay == "coupled" else Fraction(0)
+        reasons = self._reason(net, name, std, self._rate(solved, name), *late), decayed.reason
         return Row(
-            name, shape, init_std=self.power(std), learning_rate=self.power(rate), epsilon=self.power(eps),
-            weight_decay=self.power(decay), damping=self.power(damping), zero_init=weight.init == "zero",
-            shared_init=bool(weight.shared),
-            reason=self._reason(net, name, std, rate, *late),
+            name, shape, init_std=self.power(std), learning_rate=decayed.rate, epsilon=self.power(eps),
+            weight_decay=decayed.decay or Powers(), damping=self.power(damping), zero_init=weight.init == "zero",
+            shared_init=bool(weight.shared), decayed=decayed.decay is not None, reason="; ".join(filter(None, reasons)),
         )  # fmt: skip
+
+    def _rate(self, solved: Solved, name: str) -> Fraction:
+        """Exponent of the learning rate at which the weight's update has the amplitude that was found."""
+        back, forward = solved.sizes.get(name, (Fraction(0), Fraction(0)))
+        point = solved.solution.point
+        std = point.get(f"std:{name}", Fraction(0))
+        return self.rate(solved.net, name, point.get(f"amp:{name}", Fraction(0)), back, forward, std)
+
+    def _decayed(self, solved: Solved, name: str) -> Decayed:
+        """How a weight decays, and its rate where that is decided with it."""
+        weight, (back, forward) = self.architecture.weights[name], solved.late.get(name, (Fraction(0), Fraction(0)))
+        out, inn = (self.power(fan) for fan in solved.net.fans(name))
+        gradient = self.power(self.optimizer.degree_back * back + self.optimizer.degree_forward * forward)
+        steady = SteadyWeight.of(self.optimizer, out, inn, maximal=self.power(self._rate(solved, name)), gradient=gradient)
+        grows = [set(self.architecture.monomial(dims)) & set(self.grown) for dims in (weight.out, weight.inn)]
+        return decide_decay(self.optimizer, self.names, steady, matrix=all(grows))
 
     def rate(self, net: Net, name: str, amp: Fraction, back: Fraction, forward: Fraction, std: Fraction) -> Fraction:
         """Exponent of the learning rate: update entries are amplitude times both factors of the gradient."""

@@ -11,6 +11,7 @@ from .alignment import numbers, read_alignment, symbols
 from .architecture import Architecture
 from .case import Case
 from .closed_form import find_closed_form
+from .decay_desiderata import need_steady, without_decay
 from .desiderata import find_desiderata
 from .optimizers import Optimizer, find_optimizer
 from .presentation import present, stands_for
@@ -62,9 +63,11 @@ def derive(
     fixed_out = (w.name for w in architecture.weights.values() if not architecture.monomial(w.out))
     aligned = read_alignment(alignment, architecture.weights, fixed_out)
     given = _given(architecture, fixed, how)
+    need_steady(how, names)
+    grown = regime.grown if regime is not None else tuple(axis.name for axis in architecture.axes if axis.power)
 
     def solve(one: Regime, key: str, *, beside: bool = False) -> ExponentTable:
-        case = Case(architecture, how, names, one, key, numbers(aligned), quick=beside or not prove)
+        case = Case(architecture, how, names, one, key, numbers(aligned), grown, quick=beside or not prove)
         solved = case.solve(given, pruning)
         for small in () if beside else case.waists(solved):
             other = replace(case, small=small)
@@ -79,8 +82,7 @@ def derive(
         regime.check([axis.name for axis in architecture.axes], architecture.name)
         regimes = {regime.key: regime}
     else:
-        grown = [axis for axis in architecture.axes if axis.power]
-        regimes = {axis.name: alone(architecture, axis) for axis in grown}
+        regimes = {axis.name: alone(architecture, axis) for axis in architecture.axes if axis.name in grown}
     if symbols(aligned) and len(regimes) > 1:
         axes = ", ".join(regimes)
         raise ValueError(f"alignment with symbols needs one growing axis; give a regime that fixes the others of {axes}")
@@ -90,7 +92,8 @@ def derive(
     if closed_form and regime is not None and "scale" in regimes:
         found = find_closed_form(table, regime, lambda near: solve(near, "scale", beside=True))
         table = replace(table, per_axis=found, notes=found.notes if found else table.notes)
-    return present(replace(table, regime=regime), architecture).in_gauge(gauge)
+    table = replace(table, regime=regime, notes=(*table.notes, *without_decay(how, names)))
+    return present(table, architecture).in_gauge(gauge)
 
 
 def alone(architecture: Architecture, axis: Axis) -> Regime:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from .decay_desiderata import check_decay, is_of_decay
 from .observables import Observable
 from .propagate import Net, Report, Site
 from .space import Term
+
+OF_ALPHA = "of matrices alone, the others do not decay; :ALPHA (noise 1/2, coherent 1) in place of 3/4, observed on text"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ ATOMS = {
         ),
         Desideratum("faithful", "epsilon scales as the gradient that it is added to"),
         Desideratum("equal-timescale", "the fraction of a weight that decay removes per step does not scale"),
+        Desideratum("constant-decay", "one decay for all weights and sizes"),
+        Desideratum("gain-invariant", f"the size of what a weight makes over that of what it reads does not scale, {OF_ALPHA}"),
+        Desideratum("equal-top-singular-value", f"the largest singular value does not scale, {OF_ALPHA}"),
+        Desideratum("balanced", f"equal timescale and equal gain, at rates above those of maximal updates, {OF_ALPHA}"),
+        Desideratum("no-decay", "nothing decays"),
     )
 }
 
@@ -64,19 +72,30 @@ ORDER = (
 
 
 def find_desiderata(name: str) -> tuple[str, ...]:
-    """The names of the atomic desiderata of a set.
+    """The names of the atomic desiderata of a set; those of decay may have an exponent, as ``gain-invariant:1/2``.
+
+    What is said of decay alone, or with a short name, replaces what that set (`mup`, where there is none) says of it.
 
     Raises:
         ValueError: if one is unknown, or if none of them fixes the updates.
     """
-    text = DESIDERATA[name].name if name in DESIDERATA and name not in ATOMS else name
-    names = tuple(part.strip() for part in text.split("+"))
-    for part in names:
-        if part not in ATOMS:
+    parts = [part.strip() for part in name.split("+")]
+    sets = [part for part in parts if part in DESIDERATA and part not in ATOMS]
+    decay = [part for part in parts if is_of_decay(part)]
+    if len(decay) == len(parts):
+        sets, parts = ["mup"], ["mup", *parts]
+    names: list[str] = []
+    for part in parts:
+        if part in sets:
+            names += [one for one in DESIDERATA[part].name.split("+") if not (decay and is_of_decay(one))]
+        elif part in ATOMS or part in decay:
+            names.append(part)
+        else:
             raise ValueError(f"unknown desideratum `{part}`; choose from {', '.join(DESIDERATA)}, or join some with +")
     if sum(one in names for one in ("maximal-update", "kernel", "scale-stable")) != 1:
         raise ValueError(f"`{name}` must contain one of maximal-update, kernel and scale-stable: they say how large updates are")
-    return names if "stable" in names else ("stable", *names)
+    check_decay(names)
+    return tuple(dict.fromkeys(names if "stable" in names else ("stable", *names)))
 
 
 @dataclass

@@ -50,6 +50,8 @@ class Optimizer:
         damping: the constants that it adds to something; the first is the table's epsilon, a second its damping.
         stored: degree of the update in the stored gradient, where its factors see something else.
         decay: ``coupled`` (``w <- w - rate * lambda * w``), ``independent`` (``w <- w - lambda * w``) or empty.
+        noise: powers of fan-out, fan-in and the larger fan where the gradient is noise of full rank, if they are others then.
+        flat: its updates move all directions alike, whatever the spectrum of the gradients' covariance.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Optimizer:
     damping: tuple[Damping, ...] = (Damping(),)
     decay: str = "coupled"
     stored: Fraction | None = None
+    noise: tuple[Fraction, Fraction, Fraction] | None = None
+    flat: bool = False
 
     def __post_init__(self) -> None:
         for what, value, known in (("rank", self.rank, RANKS), ("decay", self.decay, DECAYS)):
@@ -82,9 +86,13 @@ class Optimizer:
 
 
 def spectral(name: str, **changes: object) -> Optimizer:
-    """An update whose singular values are all one: a rank-one piece has entries ``1 / sqrt(fan_out * fan_in)``."""
-    own = Optimizer(name, offset_out=-HALF, offset_in=-HALF, damping=(Damping(out=HALF, inn=HALF),))
-    return replace(own, **changes)  # type: ignore[arg-type]
+    """An update whose singular values are all one: a rank-one piece has entries ``1 / sqrt(fan_out * fan_in)``.
+
+    One of full rank has ``1 / sqrt(max(fan_out, fan_in))``.
+    """
+    own = Optimizer(name, offset_out=-HALF, offset_in=-HALF, damping=(Damping(out=HALF, inn=HALF),), flat=True)
+    own = replace(own, **changes)  # type: ignore[arg-type]
+    return own if own.noise else replace(own, noise=(own.offset_out + HALF, own.offset_in + HALF, own.offset_max - HALF))
 
 
 def shampoo(left: Rational = "1/4", right: Rational = "1/4", *, blocked: bool = False) -> Optimizer:
@@ -94,7 +102,8 @@ def shampoo(left: Rational = "1/4", right: Rational = "1/4", *, blocked: bool = 
     damping = Damping(Fraction(2), Fraction(2), -fan and ONE, -fan and ONE, Fraction(2))
     name = f"{'blocked-' if blocked else ''}shampoo"
     name = name if (left, right) == ("1/4", "1/4") else f"{name}:{left},{right}"
-    return Optimizer(name, share, share, fan, fan, damping=(damping,))
+    noise = None if blocked else (-as_fraction(right), -as_fraction(left), ZERO)  # G G^T ~ fan-in, G^T G ~ fan-out
+    return Optimizer(name, share, share, fan, fan, damping=(damping,), noise=noise)
 
 
 def kfac(forward: Rational = 1, back: Rational = 1) -> Optimizer:
@@ -105,7 +114,7 @@ def kfac(forward: Rational = 1, back: Rational = 1) -> Optimizer:
     a, b = as_fraction(forward, "K-FAC's exponent of A"), as_fraction(back, "K-FAC's exponent of B")
     damping = (Damping(Fraction(2), ZERO, ONE, ZERO, ZERO), Damping(ZERO, Fraction(2), ZERO, ONE, ZERO))
     name = "kfac" if (a, b) == (1, 1) else f"kfac:{forward},{back}"
-    return Optimizer(name, 1 - 2 * b, 1 - 2 * a, -b, -a, damping=damping, stored=ONE)
+    return Optimizer(name, 1 - 2 * b, 1 - 2 * a, -b, -a, damping=damping, stored=ONE, noise=(ZERO, ZERO, ZERO))
 
 
 # What is added to the size of an entry, to its square, and to the norms of rows, columns and the whole matrix.
@@ -142,8 +151,8 @@ OPTIMIZERS = {
         spectral("muon-matched", offset_out=ZERO, offset_in=ZERO, frobenius=True),  # to the RMS entry of Adam's update
         Optimizer("adamuon"),  # Adam on top of Muon
         spectral("dion"),
-        spectral("soap"),  # Adam in the eigenbasis of both factors: a rank-one gradient is one entry there
-        Optimizer("soap-one-sided", offset_out=-HALF),
+        spectral("soap", noise=(ZERO, ZERO, ZERO)),  # Adam in the eigenbasis of both factors: a rank-one gradient is one entry there
+        Optimizer("soap-one-sided", offset_out=-HALF, noise=(ZERO, ZERO, ZERO)),
         shampoo(),
         shampoo(blocked=True),
         kfac(),

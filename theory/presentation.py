@@ -30,7 +30,7 @@ def present(table: ExponentTable, architecture: Architecture) -> ExponentTable:
 
 
 def _joined(name: str, parts: list[Row]) -> Row:
-    equal = all(getattr(p, c) == getattr(parts[0], c) for p in parts for c in COLUMNS)
+    equal = all(getattr(p, c) == getattr(parts[0], c) for p in parts for c in (*COLUMNS, "decayed"))
     return replace(parts[0], weight=name, parts=() if equal else tuple(parts))
 
 

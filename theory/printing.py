@@ -27,7 +27,7 @@ def _columns(table: ExponentTable) -> list[str]:
 
     optimizer = find_optimizer(table.optimizer)
     hidden = {"epsilon", "damping"} if not optimizer.damping else {"damping"} if len(optimizer.damping) < 2 else set()
-    if not any(row.weight_decay for row in table.rows):
+    if not any(row.weight_decay or not row.decayed for row in table.rows):
         hidden.add("weight_decay")
     if not any(row.multiplier for row in table.rows):
         hidden.add("multiplier")
@@ -39,6 +39,8 @@ def _cell(row: Row, column: str) -> str | Powers:
         return "0"
     if column in ("learning_rate", "epsilon", "weight_decay", "damping") and not row.trained:
         return "frozen"
+    if column == "weight_decay" and not row.decayed:
+        return "0"
     return getattr(row, column)
 
 

@@ -35,7 +35,7 @@ class Row:
     ``epsilon`` and ``damping`` are the first and the second constant that the optimizer adds to something (see `Damping`).
 
     ``weight_decay`` is lambda in ``w <- w - rate * lambda * w``. ``zero_init`` weights start at zero, and
-    their ``init_std`` has no meaning.
+    their ``init_std`` has no meaning; nor has the ``weight_decay`` of weights that are not ``decayed``: theirs is zero at every size.
     """
 
     weight: str
@@ -49,6 +49,7 @@ class Row:
     zero_init: bool = False
     shared_init: bool = False
     trained: bool = True
+    decayed: bool = True
     parts: tuple[Row, ...] = ()
     reason: str = ""
 
@@ -81,7 +82,7 @@ class Row:
         added = {"epsilon": self.epsilon, "damping": self.damping}
         for (name, value), damping in zip(added.items(), optimizer.damping, strict=False):
             found[name] = value / m**damping.degree
-        if optimizer.decay:
+        if optimizer.decay and self.decayed:
             found["decay"] = self.weight_decay * (self.learning_rate if optimizer.decay == "coupled" else Powers())
         return found
 
@@ -264,7 +265,7 @@ def _mapped(row: Row, function: Callable[[Powers], Powers]) -> Row:
 def _row_json(row: Row) -> dict[str, Any]:
     shape = {"out": str(row.shape.out), "in": str(row.shape.inn), "stack": str(row.shape.stack)}
     columns = {c: getattr(row, c).as_json() for c in COLUMNS}
-    flags = {"zero_init": row.zero_init, "shared_init": row.shared_init, "trained": row.trained}
+    flags = {"zero_init": row.zero_init, "shared_init": row.shared_init, "trained": row.trained, "decayed": row.decayed}
     parts = [_row_json(p) for p in row.parts]
     return {"weight": row.weight, "shape": shape, **columns, **flags, "parts": parts, "reason": row.reason}
 
@@ -284,7 +285,8 @@ def _row_from_json(data: Mapping[str, Any]) -> Row:
         columns: dict[str, Any] = {c: Powers(data.get(c, {})) for c in COLUMNS}
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"row `{data['weight']}` of the table: {error}") from None
-    flags: dict[str, Any] = {f: bool(data.get(f, f == "trained")) for f in ("zero_init", "shared_init", "trained")}
+    flags: dict[str, Any] = {f: bool(data.get(f, False)) for f in ("zero_init", "shared_init")}
+    flags |= {f: bool(data.get(f, True)) for f in ("trained", "decayed")}
     parts = tuple(_row_from_json(p) for p in data.get("parts", ()))
     return Row(data["weight"], sides, **columns, **flags, parts=parts, reason=data.get("reason", ""))
 

@@ -6,7 +6,17 @@ import json
 from typing import TYPE_CHECKING
 
 from ..progress import waiting
-from ..targets import choose, load_architecture, load_fixed, load_operand, load_table, need_regime, parse_regime, started_as
+from ..targets import (
+    choose,
+    load_architecture,
+    load_fixed,
+    load_operand,
+    load_table,
+    may_need_remedy,
+    need_regime,
+    parse_regime,
+    started_as,
+)
 
 if TYPE_CHECKING:
     from ...theory.architecture import Architecture
@@ -39,15 +49,17 @@ def derive(
         from ...theory.remedies import derive_with_remedy, is_provable
 
         fixed = load_fixed(fix, architecture, optimizer) if fix is not None else None
-        remedied = desiderata == "mssp" and alignment is None and fixed is None
+        wanted = desiderata or "mup"
+        remedied = may_need_remedy(wanted) and alignment is None and fixed is None
         with waiting(f"deriving the exponents of {architecture.name}"):
             if grown is not None and remedied and not is_provable(architecture):
-                print(show(derive_with_remedy(architecture, optimizer, regime=grown, gauge=gauge), form, explain=explain))
+                table = derive_with_remedy(architecture, optimizer, regime=grown, desiderata=wanted, gauge=gauge)
+                print(show(table, form, explain=explain))
                 return 0
             table = derive_table(
                 architecture,
                 optimizer,
-                desiderata=desiderata or "mup",
+                desiderata=wanted,
                 regime=grown,
                 gauge=gauge,
                 alignment=alignment or "words",
@@ -55,7 +67,7 @@ def derive(
                 closed_form=True,
             )
             if table.verdict == "infeasible" and grown is not None and remedied:
-                table = derive_with_remedy(architecture, optimizer, regime=grown, gauge=gauge)
+                table = derive_with_remedy(architecture, optimizer, regime=grown, desiderata=wanted, gauge=gauge)
         print(show(table, form, explain=explain))
         return 0
     given = {"--alignment": alignment, "--fix": fix}

@@ -1,0 +1,1 @@
+"""How weight decay must scale: steady states, rules, transfer."""
