@@ -151,6 +151,15 @@ _ALL = (
         ),
     ),
     Paper(
+        "weight-decay",
+        "Robust layerwise scaling rules by proper weight decay tuning",
+        "Fan, Liu, Zhao, Yuan and Gu (arXiv 2510.15262)",
+        (
+            Figure("spectra", "Gains over time and spectra for six pairs of rate and decay", "weight_decay.spectra"),
+            Figure("language", "Powers of the width, and losses under three rules, on a text", "weight_decay.language", sweeps=True),
+        ),
+    ),
+    Paper(
         "verification",
         "Derived tables against trained networks",
         "this package; rates of matrix optimizers: arXiv 2512.05620",
