@@ -12,7 +12,6 @@ from torch import Tensor
 from .executing import one_thread
 from .probes import Use
 
-
 KRYLOV = 24  # dimension of the space in which a largest eigenvalue is sought
 
 

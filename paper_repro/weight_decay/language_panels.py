@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 SHADES = dict(zip(KINDS, (BLUE, "#56b4e9", GREEN, INK, ORANGE, RED, PURPLE), strict=True))
 PUBLISHED = 0.75
+TICKS = [float(a * 10**b) for b in range(4) for a in (1, 2, 5)]
 RULE_NAMES = {"constant": "λ constant", "root": "λ ∝ √d", "linear": "λ ∝ d"}
 SIGNS = {"top": ("top", "top from stable ranks", "top from the spectrum"), "gain": ("gain", "gain from participation")}
 MARKS = {
-    "top": ("o", BLUE, "measured"), "top from stable ranks": ("D", ORANGE, "from stable ranks"), "top from the spectrum": ("^", GREEN, "from the spectrum's slope"),
-    "gain": ("o", BLUE, "measured"), "gain from participation": ("D", ORANGE, "from participation"),
-}  # fmt: skip
+    "top": ("o", BLUE, "measured"),
+    "top from stable ranks": ("D", ORANGE, "from stable ranks"),
+    "top from the spectrum": ("^", GREEN, "½ + slope of spectrum"),
+    "gain": ("o", BLUE, "measured"),
+    "gain from participation": ("D", ORANGE, "from participation"),
+}
 
 
 def draw(widths: Widths, tuned: Tuned, stem: Path) -> tuple[Path, Path]:
@@ -53,13 +57,16 @@ def _growth(widths: Widths, way: str, ax: Axes, label: str) -> None:
         n, mean = widths.sizes, np.exp(np.log(widths.values(way, kind)).mean(axis=1))
         ax.plot(n, mean, "o-", ms=3.6, mec="white", mew=0.4, lw=1.1, color=shade, label=kind)
     n, low = widths.sizes, ax.get_ylim()[0]
-    ax.plot(n, 0.92 * low * (n / n[0]) ** PUBLISHED, color=QUIET, lw=1.0, ls=":", label=f"$d^{{{PUBLISHED}}}$")
+    ax.plot(n, low * (n / n[0]) ** PUBLISHED, color=QUIET, lw=1.0, ls=":", label=f"$d^{{{PUBLISHED}}}$")
     ax.set(title="Largest singular value" if way == "top" else "Gain", xlabel="width $d$", ylabel=label, yscale="log")
     ax.set_xscale("log", base=2)
     ax.set_xticks(n, [size_label(w) for w in n])
+    high = ax.get_ylim()[1] * (1.7 if way == "top" else 1.0)
+    ax.set_yticks(TICKS, [size_label(t) for t in TICKS])
+    ax.minorticks_off()
+    ax.set_ylim(0.8 * low, high)
     if way == "top":
         ax.legend(ncols=2, fontsize=6.5, handlelength=1.2, columnspacing=0.8, labelspacing=0.25, loc="upper left")
-        ax.set_ylim(None, ax.get_ylim()[1] * 1.6)
 
 
 def _powers(widths: Widths, way: str, ax: Axes) -> None:
@@ -87,7 +94,7 @@ def _powers(widths: Widths, way: str, ax: Axes) -> None:
     if way == "top":
         ax.axvspan(0.7, 0.8, color=QUIET, alpha=0.15, lw=0, zorder=0, label="published, 0.75")
     ax.set(
-        title="Its power of $d$",
+        title="Its power of $d$" if way == "top" else "Power of the gain",
         xlabel="dots: noise ½, one direction 1",
         ylim=(len(KINDS) + 1.3, -0.7),
     )
@@ -105,16 +112,16 @@ def _losses(tuned: Tuned, rule: str, ax: Axes) -> None:
     ax.set_xscale("log", base=2)
     if rule == next(iter(RULES)):
         ax.set_ylabel("validation loss, nats a character")
-        ax.legend(title="width", ncols=3, fontsize=6.5, handlelength=1.0, loc="upper center")
+        ax.legend(title="width", ncols=3, fontsize=6.5, handlelength=1.0, loc="upper center", columnspacing=0.8)
 
 
 def _share_losses(tuned: Tuned, axes: np.ndarray) -> None:
     """One vertical scale, with room for a legend."""
-    values = tuned.last.loc[tuned.last["case"] == "llama, rates", "value"]
-    finite = values[np.isfinite(values)]
-    low, high = finite.min(), min(finite.max(), 2 * finite.median() - finite.min())
+    rows = tuned.last[tuned.last["case"] == "llama, rates"]
+    best = rows.groupby(["config", "size.n", RATE])["value"].mean().groupby(["config", "size.n"]).min().to_numpy(float)
+    low, span = best.min(), max(float(np.ptp(best)), 0.02)
     for ax in axes:
-        ax.set_ylim(low - 0.06 * (high - low), high + 0.22 * (high - low))
+        ax.set_ylim(low - 0.12 * span, low + 1.75 * span)
 
 
 def _decays(tuned: Tuned, ax: Axes) -> None:

@@ -77,10 +77,11 @@ class Study:
             table = table.changed(name, weight_decay=Powers(n=RULES[rule]))
         rest = tuple(name for name in network.weights if name not in inside)
         apart = Auxiliary(derived(self.blocks, self.positions, "adam"), rest, self.vectors, BETAS)
+        task = corpus(positions=self.positions, samples=self.steps * self.batch, validation=self.validation)
         return Ensemble(
-            network, table, corpus(positions=self.positions, samples=self.steps * self.batch, validation=self.validation), {"n": width},
-            tuple(rates), self.seeds, self.steps, self.batch, constants=constants(network, base), base=base, betas=BETAS, auxiliary=apart,
-            schedule=self.schedule, warmup=self.warmup, records=2, precision=self.precision, grid={"weight_decay": tuple(decays)}, config=rule, **{"case": "llama", **labels},
+            network, table, task, {"n": width}, tuple(rates), self.seeds, self.steps, self.batch, constants=constants(network, base),
+            base=base, betas=BETAS, auxiliary=apart, schedule=self.schedule, warmup=self.warmup, records=2, precision=self.precision,
+            grid={"weight_decay": tuple(decays)}, config=rule, **{"case": "llama", **labels},
         )  # fmt: skip
 
     @property

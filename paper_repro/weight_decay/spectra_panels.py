@@ -9,7 +9,7 @@ import numpy as np
 
 from ...figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, QUIET, RED, letter, panels, save, styled
 from .llama import KINDS
-from .pairs import PAIRS, PUBLISHED, TERMS, Runs, place
+from .pairs import PAIRS, PUBLISHED, SLOW, TERMS, Runs, place
 from .steady import over_seeds, relaxation, relaxed, turned
 
 if TYPE_CHECKING:
@@ -44,9 +44,11 @@ def _gains(runs: Runs, ax: Axes) -> None:
         mean = np.exp(np.log(own).mean(axis=0))
         ax.plot(steps, mean, color=shade, lw=1.2, label=NAMES[name])
         ax.fill_between(steps, own.min(axis=0), own.max(axis=0), color=shade, alpha=0.15, lw=0)
-        fine = np.linspace(0, steps[-1], 300)
-        law = relaxed(np.interp(fine, steps, x), mean[0], relaxation(x, mean, 1.0)[0])
-        ax.plot(fine, law, color=shade, lw=0.9, ls=(0, (2, 2)))
+        if name in SLOW:
+            x, start = x[runs.warm] - x[runs.warm][0], mean[runs.warm]
+            fine = np.linspace(0, x[-1], 300)
+            law = relaxed(fine, start[0], relaxation(x, start, 1.0)[0])
+            ax.plot(np.interp(fine, x, steps[runs.warm]), law, color=shade, lw=1.0, ls=(0, (2, 2)))
     ax.plot([], [], color=QUIET, lw=0.9, ls=(0, (2, 2)), label="law, $e^{-2\\eta\\lambda t}$")
     low, high = ax.get_ylim()
     ax.set(title="Gain of feed-forward matrices", xlabel="update", ylabel="rms$(Wx)$ / rms$(x)$", yscale="log")
@@ -120,16 +122,28 @@ def _exponents(runs: Runs, ax: Axes) -> None:
 
 def _motions(runs: Runs, ax: Axes) -> None:
     """Fitted pace of relaxation, and the angle of one update, against rate times decay."""
-    products = runs.products
+    products, gains, entries = runs.products, runs.paces("gain"), runs.paces("rms")
     fine = np.geomspace(products.min() / 1.5, products.max() * 1.5, 50)
     ax.plot(fine, 2 * fine, color=QUIET, lw=0.9, ls=(0, (2, 2)))
     ax.plot(fine, turned(fine), color=QUIET, lw=0.9, ls=(0, (2, 2)))
     for name, shade in SHADES.items():
         k = place(name)
-        if name != "both x 4":
-            ax.plot(products[k], np.exp(np.log(runs.paces[k]).mean()) * 2 * products[k], "^", ms=6, color=shade, mec="white", mew=0.5)
+        if name in SLOW:
+            for own, filled in ((gains, shade), (entries, "none")):
+                pace = np.exp(np.log(own[k]).mean())
+                ax.plot(
+                    products[k],
+                    2 * products[k] * pace,
+                    "^",
+                    ms=5.5,
+                    color=shade,
+                    mfc=filled,
+                    mec="white" if own is gains else shade,
+                    mew=0.7,
+                )
         ax.plot(products[k], np.exp(np.log(runs.turns[k]).mean()) * turned(products[k]), "D", ms=5, color=shade, mec="white", mew=0.5)
-    ax.plot([], [], "^", color=QUIET, label="relaxation of $g^2$ per update: $2\\eta\\lambda$")
+    ax.plot([], [], "^", color=QUIET, label="relaxation of squared gains: $2\\eta\\lambda$")
+    ax.plot([], [], "^", color=QUIET, mfc="none", label="that of squared entries")
     ax.plot([], [], "D", color=QUIET, ms=5, label="angle per update: $\\sqrt{2\\eta\\lambda(1-\\beta_1)/(1+\\beta_1)}$")
     ax.set(title="Forgetting and turning", xlabel="$\\eta\\lambda$", xscale="log", yscale="log")
     low, high = ax.get_ylim()

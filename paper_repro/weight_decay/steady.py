@@ -84,9 +84,9 @@ def relaxation(forgotten: Array, gain: Array, pace: float | None = None) -> tupl
     """The last gain and the pace of ``g^2 = g_inf^2 - (g_inf^2 - g_0^2) exp(-pace x)``, by least squares in the logarithm.
 
     Args:
-        forgotten: x, ``2 lambda`` times the sum of all rates so far; the first is 0.
+        forgotten: x, ``2 lambda`` times the sum of all rates since the first look.
         gain: g.
-        pace: 1 if the initial squared norm is forgotten as decay alone has it; None fits it.
+        pace: 1 if squares are forgotten as decay alone has it; None fits it.
     """
     from scipy.optimize import least_squares
 
