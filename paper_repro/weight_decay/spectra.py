@@ -2,6 +2,9 @@
 
 In the steady state of AdamW every singular value is ``sqrt(rate / decay)`` times a shape, if gradients are mostly noise; a signal that
 persists would be as large as ``1 / decay``. Pairs with the same quotient, and both changed apart, tell the two laws apart.
+
+At width 64 the base decay is close to the best for the loss at its rate. The law ends where decay takes what is learned: with a third
+more (0.2, one block, five seeds) the base's gain is 1.73 times that under twice the decay, its largest singular value 1.86 times.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..claims import NOT_REPRODUCED, Claim, Control, untested
+from ..claims import NOT_REPRODUCED, NOT_TESTED, Claim, Control, untested
 from ..papers import Progress
 from ..results import Result
 from .llama import BETAS, Study, followed, spaced_looks
@@ -108,14 +111,14 @@ def _far_claim(runs: Runs) -> Claim:
     control = Control("rate and decay twice as large", *over_seeds(runs.ratio("gain", "both x 2", "base")))
     reason = "the published spread of gains of one quotient, 14 per cent"
     return _claim(
-        "far", text, (0.94, 0.14, reason), control, runs.ratio("gain", "both x 4", "base"), on_record=NOT_REPRODUCED, record_reason=why
+        "far", text, (0.94, 0.14, reason), control, runs.ratio("gain", "both x 4", "base"), on_record=NOT_TESTED, record_reason=why
     )
 
 
 def _motion_claims(runs: Runs) -> Iterator[Claim]:
     """How fast what was is forgotten, and how fast a matrix turns."""
     entry = (
-        "entries still grow when gains have settled: the updates of early training are smaller than independent gradients of one size make"
+        "what updates add to squared entries rises during training, from 0.6 to 0.8 of what independent gradients add; gains settle before"
     )
     for term, words, more in (
         ("gain", "gains", {}),

@@ -113,7 +113,7 @@ def _exponents(runs: Runs, ax: Axes) -> None:
         ax.axvline(x, color=shade, lw=0.9, ls=":", zorder=0)
     ax.set(
         title="Exponents of $\\eta$ (blue) and $\\lambda$ (red)",
-        xlabel="dashes: $\\sqrt{\\eta/\\lambda}$, dots: $1/\\lambda$",
+        xlabel="all pairs but × 4; dashes: $\\sqrt{\\eta/\\lambda}$, dots: $1/\\lambda$",
         xlim=(-1.25, 0.85),
     )
     ax.set_yticks(range(len(KINDS)), KINDS)

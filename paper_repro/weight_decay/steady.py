@@ -22,7 +22,7 @@ Estimate = tuple[float, Interval]
 
 
 def over_seeds(values: Sequence[float] | Array) -> Estimate:
-    """Mean and 95 % interval (Student's t) of one number from every seed."""
+    """Mean and 95 % interval (Student's t) of one number from every seed of the initial weights; all seeds read the same batches."""
     from scipy.stats import t
 
     found = np.asarray(values, float)
