@@ -17,9 +17,10 @@ _HOMES = {
     "scaling": ("scale",),
     "store": ("Store", "StoreError"),
     "sweep": ("Plan", "execute"),
-    "tasks": ("Task", "batch_index", "default_task", "digits", "markov", "teacher"),
+    "tasks": ("Task", "batch_index", "default_task", "digits", "markov", "noise", "teacher"),
     "tracing": ("trace",),
     "training": ("train",),
+    "zipf_task": ("zipf",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

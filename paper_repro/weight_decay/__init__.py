@@ -1,0 +1,1 @@
+"""Weight decay: what it must do when a network grows."""
