@@ -151,6 +151,12 @@ _ALL = (
         ),
     ),
     Paper(
+        "weight-decay",
+        "Weight decay: what it must do when a network grows",
+        "Fan, Liu, Zhao, Yuan and Gu (arXiv 2510.15262)",
+        (Figure("coloured", "Coloured noise under AdamW: exponents of the top singular value and of the gain", "weight_decay.coloured"),),
+    ),
+    Paper(
         "verification",
         "Derived tables against trained networks",
         "this package; rates of matrix optimizers: arXiv 2512.05620",

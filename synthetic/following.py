@@ -16,15 +16,23 @@ from .matrices import Matrix, singular_values
 from .probes import record
 from .training import Progress, Training, fitting_replicas
 
-MOMENTS = ("top singular value", "gain", "rms", "stable rank in", "participation in", "stable rank back", "participation back")
+MOMENTS = (
+    "top singular value", "gain", "rms", "stable rank in", "participation in", "stable rank back", "participation back",
+    "noise top", "noise gain",
+)  # fmt: skip
 MOTIONS = ("rotation", "similarity", "stationarity", "timescale")
-PROBE = 2**11  # validation samples at most that matrices are measured on
+PROBE = 2**11
 
 Rows = list[tuple[int, str, str, float, Tensor]]
 
 
 def follow(
-    ensemble: Ensemble, looks: Sequence[int], *, device: torch.device | str = "cpu", progress: Progress | None = None
+    ensemble: Ensemble,
+    looks: Sequence[int],
+    *,
+    probe: int = PROBE,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Train as `train` does, and measure every matrix at some updates.
 
@@ -36,6 +44,7 @@ def follow(
     Args:
         ensemble: what to train.
         looks: after which updates; 0 is the initialisation.
+        probe: how many validation samples at most matrices are measured on.
         device: where.
         progress: as of `train`.
 
@@ -54,7 +63,7 @@ def follow(
     chunk, frames = fitting_replicas(ensemble, device), []
     for first in range(0, len(replicas), chunk):
         training = Training(ensemble, replicas[first : first + chunk], device)
-        follower = _Follower(training, ensemble_looks)
+        follower = _Follower(training, ensemble_looks, probe)
 
         def report(part: float, done: float = first / len(replicas), share: float = len(training.replicas) / len(replicas)) -> None:
             if progress is not None:
@@ -71,13 +80,14 @@ class _Follower:
 
     training: Training
     looks: tuple[int, ...]
+    probe: int
     rows: Rows = field(default_factory=list)
     previous: dict[str, Tensor] = field(default_factory=dict)
     earlier: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         training, task = self.training, self.training.ensemble.task
-        self._probe = slice(task.train, task.train + PROBE)
+        self._probe = slice(task.train, task.train + self.probe)
         names = [node.weight for node in training.network.architecture.nodes if node.op == "dense"]
         self._removed = {name: torch.zeros(len(training.replicas), dtype=torch.float64) for name in names}
         self._rates = {name: self._decay(name) for name in names}
@@ -170,6 +180,6 @@ class _Follower:
 
 
 def _angle(a: Tensor, b: Tensor) -> Tensor:
-    """Between the directions of two parameters of every replica: exact for small angles, where a cosine is not."""
-    unit = [torch.nn.functional.normalize(w.flatten(1), dim=1) for w in (a, b)]
+    """Between the directions of two parameters of every replica: exact for small angles, where a cosine is not; nan if one is zero."""
+    unit = [w.flatten(1) / w.flatten(1).norm(dim=1, keepdim=True) for w in (a, b)]
     return 2 * ((unit[0] - unit[1]).norm(dim=1) / 2).clamp(max=1).asin()

@@ -79,7 +79,7 @@ def settings(network: Architecture, *, power: Rational = 1, vectors: float = VEC
 
 
 def setting(
-    name: str, *, width: int, base: int, samples: int, seed: int = 0, frozen: bool = False, **more: Any
+    name: str, *, width: int, base: int, samples: int, seed: int = 0, frozen: bool = False, validation: int = 2**12, **more: Any
 ) -> tuple[Architecture, Task]:
     """The network and the task of a synthetic setting.
 
@@ -97,7 +97,7 @@ def setting(
     """
     kind, _, exponent = name.partition(" ")
     if kind == "S1":
-        return prenorm(base=base, **more), noise(inputs=width, decay=float(exponent or 0), samples=samples, seed=seed)
+        return prenorm(base=base, **more), noise(inputs=width, decay=float(exponent or 0), samples=samples, validation=validation, seed=seed)
     if name != "S2":
         raise ValueError(f"there is no setting `{name}`; choose S1, S1 with an exponent, or S2")
-    return prenorm(vocab=256, frozen=frozen, base=base, **more), zipf(samples=samples, seed=seed)
+    return prenorm(vocab=256, frozen=frozen, base=base, **more), zipf(samples=samples, validation=validation, seed=seed)
