@@ -154,7 +154,10 @@ _ALL = (
         "weight-decay",
         "Weight decay: what it must do when a network grows",
         "Fan, Liu, Zhao, Yuan and Gu (arXiv 2510.15262)",
-        (Figure("coloured", "Coloured noise under AdamW: exponents of the top singular value and of the gain", "weight_decay.coloured"),),
+        (
+            Figure("coloured", "Coloured noise under AdamW: exponents of the top singular value and of the gain", "weight_decay.coloured"),
+            Figure("gains", "Trained networks: exponents of every matrix, beside noise of the same correlations", "weight_decay.gains"),
+        ),
     ),
     Paper(
         "verification",

@@ -42,8 +42,8 @@ def chevet(inn: Values, out: Values) -> float:
 def noise_top(inn: Values, out: Values, *, draws: int = 4, seed: int = 0) -> float:
     """The mean top singular value of ``B^(1/2) Z A^(1/2)`` where its entries have the mean square 1, from a few draws of Z.
 
-    Z is Gaussian, so that eigenvalues alone matter. For what AdamW accumulates they are those of correlations: it divides every entry by its
-    own size, which takes the larger part of what a few large eigenvalues do.
+    Z is Gaussian, so that eigenvalues alone matter. For what AdamW accumulates they are those of correlations: it divides every entry
+    by its own size.
 
     Args:
         inn: eigenvalues of A, of any sum.

@@ -128,8 +128,8 @@ def _claims(frame: pd.DataFrame) -> list[Claim]:
             Control("the exponent of the top singular value in its place", *worst("gain", "top singular value")), *gain, relation="<=",
         ),
         Claim(
-            f"{FIGURE}/size", "Largest distance, in octaves, of the top singular value from that of Gaussian noise with the correlations of "
-            "inputs and derivatives, no constant fitted", SOURCE, "prediction", 0.15, 0.0,
+            f"{FIGURE}/size", "Largest distance, in octaves, of the top singular value from that of Gaussian noise with the correlations "
+            "of inputs and derivatives, no constant fitted", SOURCE, "prediction", 0.15, 0.0,
             "four draws of noise, some per cent; the size of a batch, which AdamW's second moment follows",
             Control("Chevet's bound with covariances", *worst("top singular value", "ranks", sizes)), *size, relation="<=",
         ),
@@ -139,8 +139,8 @@ def _claims(frame: pd.DataFrame) -> list[Claim]:
             Control("the gain's exponent in its place", *worst("gain", 0.0)), *rms, relation="<=",
         ),
         Claim(
-            f"{FIGURE}/universal", f"Exponents leave {WINDOW[0]} to {WINDOW[1]} at both ends as the spectrum changes: by", SOURCE, "prediction",
-            0.0, 0.0, "the smaller of the two distances; intervals of exponents are narrower",
+            f"{FIGURE}/universal", f"Exponents leave {WINDOW[0]} to {WINDOW[1]} at both ends as the spectrum changes: by", SOURCE,
+            "prediction", 0.0, 0.0, "the smaller of the two distances; intervals of exponents are narrower",
             Control("spectra of a = 1/2 and 3/4 alone", *outside(inside)), *wide, relation=">=",
         ),
     ]  # fmt: skip

@@ -40,7 +40,7 @@ def draw(frame: pd.DataFrame, table: pd.DataFrame, stem: Path) -> tuple[Path, Pa
 
 def _widths(frame: pd.DataFrame, ax: Axes, shades: dict) -> None:
     rows = frame[(frame["term"] == "top singular value") & (frame["config"] == "both")]
-    for a, own in rows.groupby("hp.exponent"):
+    for a, own in ((float(a), own) for a, own in rows.groupby("hp.exponent")):  # type: ignore[arg-type]
         means = own.groupby("size.n")[["value", "predicted"]].mean()
         ax.plot(means.index, means["predicted"], color=shades[a + 1], lw=1.1)
         ax.plot(means.index, means["value"], "o", ms=4.2, color=shades[a + 1], mec="white", mew=0.5, label=f"a = {a:g}")
@@ -58,7 +58,7 @@ def _spectra(frame: pd.DataFrame, ax: Axes, shades: dict) -> None:
     """Mean over seeds at the largest width, each divided by its first, with lines of the slope ``-a/2``."""
     largest = frame["size.n"].max()
     rows = frame[(frame["term"] == "singular value") & (frame["config"] == "both") & (frame["size.n"] == largest)]
-    for a, own in rows.groupby("hp.exponent"):
+    for a, own in ((float(a), own) for a, own in rows.groupby("hp.exponent")):  # type: ignore[arg-type]
         mean = own.groupby("k")["value"].mean()
         mean = mean / mean.iloc[0]
         ax.plot(mean.index, mean, color=shades[a + 1], label=f"a = {a:g}")

@@ -97,7 +97,9 @@ def setting(
     """
     kind, _, exponent = name.partition(" ")
     if kind == "S1":
-        return prenorm(base=base, **more), noise(inputs=width, decay=float(exponent or 0), samples=samples, validation=validation, seed=seed)
+        return prenorm(base=base, **more), noise(
+            inputs=width, decay=float(exponent or 0), samples=samples, validation=validation, seed=seed
+        )
     if name != "S2":
         raise ValueError(f"there is no setting `{name}`; choose S1, S1 with an exponent, or S2")
     return prenorm(vocab=256, frozen=frozen, base=base, **more), zipf(samples=samples, validation=validation, seed=seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ class Estimate:
     interval: Interval
 
 
-def estimate(values: Mapping[str, Array], statistic: Callable[[Mapping[str, Array]], float]) -> Estimate:
+def estimate(values: Mapping[Any, Array], statistic: Callable[[Mapping[Any, Any]], float]) -> Estimate:
     """A statistic of means over seeds, bootstrap over seeds.
 
     Args:
