@@ -117,6 +117,6 @@ def _measure(weight: Tensor, inn: Tensor, out: Tensor) -> list[tuple[str, np.nda
         ("stable rank back", back.stable_rank, None, np.nan),
         ("participation in", read.participation, None, np.nan),
         ("participation back", back.participation, None, np.nan),
-        *(("singular value", value, None, k) for k, value in enumerate(values.T, 1)),
+        *(("singular value", value, None, k + 1.0) for k, value in enumerate(values.T)),
     ]
     return [(term, v.cpu().numpy(), np.nan if p is None else p.cpu().numpy(), k) for term, v, p, k in found]

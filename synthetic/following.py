@@ -93,15 +93,21 @@ class _Follower:
         self._rates = {name: self._decay(name) for name in names}
         if self.looks[0] == 0:
             self._look(0)
+        if 1 in self.looks:
+            self.previous = self._weights()
 
     def _decay(self, name: str) -> Tensor:
         """The part of a weight that decay removes per update, of every replica, at the schedule's factor 1."""
         training, own = self.training, self.training.network.scaling.weights[name]
         if not own.trained:
             return torch.zeros(len(training.replicas), dtype=torch.float64)
-        optimizer = training.ensemble.optimizer or training.ensemble.table.optimizer
-        rates = [own.learning_rate * r.learning_rate if find_optimizer(optimizer).decay == "coupled" else 1.0 for r in training.replicas]
-        return torch.tensor([own.weight_decay * r.weight_decay * rate for r, rate in zip(training.replicas, rates, strict=True)]).double()
+        optimizer, auxiliary = training.ensemble.optimizer or training.ensemble.table.optimizer, training.ensemble.auxiliary
+        factors = [(r.learning_rate, r.weight_decay) for r in training.replicas]
+        if auxiliary is not None and name in auxiliary.weights:
+            optimizer, factors = auxiliary.table.optimizer, [(auxiliary.learning_rate, 1.0)] * len(factors)
+        coupled = find_optimizer(optimizer).decay == "coupled"
+        parts = [own.weight_decay * decay * (own.learning_rate * rate if coupled else 1.0) for rate, decay in factors]
+        return torch.tensor(parts, dtype=torch.float64)
 
     def after(self, step: int) -> None:
         """Called after every update."""

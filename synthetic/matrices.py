@@ -69,13 +69,14 @@ class Moments:
 
 
 def noise_tops(inn: Moments, out: Moments) -> Tensor:
-    """Top singular values of noise of the mean square 1, replica by replica.
+    """Top singular values of noise of the mean square 1, replica by replica; nan where one side is zero or not finite.
 
     Gradients that are products of independent inputs and derivatives, divided by the sizes of their entries, have the correlations of
     both (`theory.coloured_noise.noise_top`).
     """
     values = [_eigenvalues(m.correlation).clamp(min=0).cpu().numpy() for m in (inn, out)]
-    return torch.tensor([noise_top(a, b) if np.isfinite(a.sum() + b.sum()) else np.nan for a, b in zip(*values, strict=True)]).double()
+    found = [noise_top(a, b) if np.isfinite(a.sum() * b.sum()) and a.any() and b.any() else np.nan for a, b in zip(*values, strict=True)]
+    return torch.tensor(found, dtype=torch.float64)
 
 
 def _eigenvalues(symmetric: Tensor) -> Tensor:

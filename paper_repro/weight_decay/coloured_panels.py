@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...figures.style import BLUE, GRID, INK, ORANGE, QUIET, colours, letter, panels, save, size_label, styled
+from ...figures.style import BLUE, INK, ORANGE, QUIET, colours, letter, panels, save, size_label, styled
 from ...theory.coloured_noise import gain_exponent, top_exponent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOOK = {"both": (BLUE, "o", "both sides"), "in": (ORANGE, "D", "inputs alone")}
+LOOK = {"both": (BLUE, "o", -0.012, "both sides"), "in": (ORANGE, "D", 0.012, "inputs alone")}
 
 
 def draw(frame: pd.DataFrame, table: pd.DataFrame, stem: Path) -> tuple[Path, Path]:
@@ -71,13 +71,12 @@ def _spectra(frame: pd.DataFrame, ax: Axes, shades: dict) -> None:
 
 
 def _exponents(table: pd.DataFrame, ax: Axes, term: str, expected: str, what: str) -> None:
-    for side, (colour, marker, text) in LOOK.items():
+    for side, (colour, marker, aside, text) in LOOK.items():
         rows, said = (table[(table["side"] == side) & (table["term"] == t)] for t in (term, expected))
         error = [rows["exponent"] - rows["low"], rows["high"] - rows["exponent"]]
         ax.errorbar(
-            rows["a"], rows["exponent"], yerr=error, fmt=marker, ms=4.2, color=colour, mec="white", mew=0.5, elinewidth=0.9,
+            rows["a"] + aside, rows["exponent"], yerr=error, fmt=marker, ms=4.2, color=colour, mec="white", mew=0.5, elinewidth=0.9,
             label=f"{text}, measured", zorder=3,
         )  # fmt: skip
-        ax.plot(said["a"], said["exponent"], color=colour, lw=1.2, label=f"from {what}")
+        ax.plot(said["a"], said["exponent"], color=colour, lw=1.2, label=f"{text}, from {what}")
     ax.set(xlabel="a of the noise's covariance $i^{-a}$", ylim=(0.42, 1.12))
-    ax.axhspan(0.42, 0.5, color=GRID, alpha=0.5, lw=0, zorder=0)

@@ -48,7 +48,8 @@ def _widths(followed: Followed, ax: Axes, term: str, expected: str) -> None:
         ax.plot(widths, 2 ** logs.mean(0), "o", ms=4.5, color=COLOURS[case], mec="white", mew=0.5, label=f"{NAMES[case]}: {slope:.2f}")
     ax.plot([], [], color=QUIET, lw=1.1, label="noise of these correlations")
     ax.set_xscale("log", base=2)
-    ax.set_yscale("log")
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_formatter(lambda value, place: size_label(value))
     ax.set_xticks(widths, [size_label(float(n)) for n in widths])
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** 0.5)
@@ -61,12 +62,14 @@ def _all(table: pd.DataFrame, ax: Axes) -> None:
     ax.axvspan(0.65, 0.85, color=GRID, alpha=0.7, lw=0, zorder=0)
     ax.axvline(0.75, color=INK, lw=0.8, ls=":", zorder=1)
     labels = []
-    kinds = table[["setting", "weight"]].drop_duplicates()
-    for row, (case, weight) in enumerate(kinds.itertuples(index=False)):
+    kinds = [(case, weight) for case in dict.fromkeys(table["setting"]) for weight in MARKERS]
+    for row, (case, weight) in enumerate(kinds):
         for term, fill in (("top singular value", COLOURS[case]), ("gain", "white")):
             own = table[(table["setting"] == case) & (table["weight"] == weight) & (table["term"] == term)].iloc[0]
             ends = [[own["exponent"] - own["low"]], [own["high"] - own["exponent"]]]
             ax.errorbar(own["exponent"], -row, xerr=ends, fmt="o", ms=4.6, color=COLOURS[case], mfc=fill, mew=1.0, elinewidth=0.9, zorder=3)
+        if weight == FIRST:
+            ax.text(0.12, -row, NAMES[case].split(",")[0], color=COLOURS[case], va="center", fontsize=6.8)
         labels.append(SHORT[weight])
     ax.set_yticks(-np.arange(len(labels)), labels)
     ax.set_xlim(0.1, 1.2)
@@ -74,7 +77,7 @@ def _all(table: pd.DataFrame, ax: Axes) -> None:
     ax.plot([], [], "o", color=QUIET, ms=4.6, label="top singular value")
     ax.plot([], [], "o", color=QUIET, mfc="white", ms=4.6, label="gain")
     ax.set(title="Every matrix", xlabel="exponent in the width", ylim=(-len(labels) + 0.4, 1.6))
-    ax.legend(labelcolor=INK, loc="upper left", fontsize=6.8)
+    ax.legend(labelcolor=INK, loc="lower left", fontsize=6.8)
 
 
 def _expected(table: pd.DataFrame, ax: Axes) -> None:
@@ -99,9 +102,9 @@ def _expected(table: pd.DataFrame, ax: Axes) -> None:
 def _powers(table: pd.DataFrame, ax: Axes) -> None:
     """Exponents of top singular values and gains in the rate and in the decay."""
     ax.plot([0.5, 0], [-0.5, -1], color=QUIET, lw=0.9, zorder=1)
-    for place, text, align in (((0.5, -0.5), r"noise  $\sqrt{\eta/\lambda}$", "left"), ((0, -1), r"signal  $1/\lambda$", "left")):
+    for place, text in (((0.5, -0.5), r"noise: $\sqrt{\eta/\lambda}$"), ((0, -1), r"signal: $1/\lambda$")):
         ax.plot(*place, "*", ms=13, color=RED, mec="white", zorder=2)
-        ax.annotate(text, place, xytext=(9, -3), textcoords="offset points", ha=align, fontsize=7.5, color=RED)
+        ax.annotate(text, place, xytext=(9, -11), textcoords="offset points", fontsize=7.5, color=RED)
     for own in table.to_dict("records"):
         colour, marker = COLOURS[own["setting"]], MARKERS[own["weight"]]
         fill = colour if own["term"] == "top singular value" else "white"
@@ -118,7 +121,7 @@ def _persists(followed: Followed, ax: Axes) -> None:
         widths, logs = followed.logs(case, weight, "similarity", scaled=False)
         ax.plot(widths, 2 ** logs.mean(0), "-", marker=MARKERS[weight], ms=4.2, lw=0.9, color=COLOURS[case], mec="white", mew=0.4)
     ax.axhline(np.exp(-1), color=RED, lw=1, ls=(0, (4, 1.6)))
-    ax.text(0.99, np.exp(-1) - 0.02, "noise: 1/e", transform=ax.get_yaxis_transform(), ha="right", va="top", color=RED, fontsize=7.5)
+    ax.text(0.03, 0.3, "noise: 1/e", transform=ax.get_yaxis_transform(), va="top", color=RED, fontsize=7.5)
     ax.set_xscale("log", base=2)
     ax.set_xticks(widths, [size_label(float(n)) for n in widths])
     ax.set(title=r"Cosine after $1/(\eta\lambda)$ updates", xlabel="width n", ylabel="cosine", ylim=(0, 1.02))
