@@ -6,11 +6,13 @@ from typing import Any
 _HOMES = {
     "applying": ("Sizes", "initialise", "labels", "missing_multipliers", "parameter_groups"),
     "building": ("Built", "build"),
+    "coloured": ("Coloured", "accumulate"),
     "coordinates": ("coordinate_check",),
     "corpus_task": ("corpus",),
     "engines": ("Local", "Ray", "find_engine"),
     "ensemble": ("Ensemble",),
     "estimating": ("Estimate", "estimate"),
+    "following": ("follow",),
     "network": ("Network",),
     "optimizers": ("SGD", "Adam", "make_update"),
     "probes": ("Probe",),

@@ -23,7 +23,7 @@ from .study import Followed, Study
 PRESETS = {
     "smoke": Study(("S1", "S2"), (8, 16, 32), 2, 100, 16, 0.05, base=16, batch=32, warmup=10),
     "laptop": Study(),
-    "gpu": Study(widths=(32, 64, 128, 256, 512, 1024), seeds=8, steps=1000, device="cuda"),
+    "gpu": Study(widths=(32, 64, 128, 256, 512), seeds=8, steps=900, device="cuda"),
 }
 
 
@@ -41,7 +41,10 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress) -
 
 
 def exponents(followed: Followed) -> pd.DataFrame:
-    """One row per setting, matrix and quantity: measured, expected of noise, and from stable ranks or participation ratios alone."""
+    """One row per setting, matrix and quantity: measured, expected of noise, and from stable ranks or participation ratios alone.
+
+    ``rule`` is the power of the width with which decay has to grow, beside rates of 1/n, for the quantity to stay.
+    """
     rows = []
     for kind in followed.kinds:
         for term, expected in PAIRS:
@@ -50,8 +53,9 @@ def exponents(followed: Followed) -> pd.DataFrame:
             simple = followed.bound(*kind) if term == PAIRS[0][0] else 1 - slope(widths, ratios) / 2
             rows.append({
                 "setting": kind[0], "weight": kind[1], "term": term, "exponent": found.value, "low": found.interval[0],
-                "high": found.interval[1], "noise": mean(followed.slopes(*kind, expected)).value, "ranks": float(simple.mean()),
-                "persists": float(followed.persistence(*kind).mean()), "rotation": float(followed.rotation(*kind).mean()),
+                "high": found.interval[1], "rule": 2 * found.value - 1, "noise": mean(followed.slopes(*kind, expected)).value,
+                "ranks": float(simple.mean()), "persists": float(followed.persistence(*kind).mean()),
+                "rotation": float(followed.rotation(*kind).mean()),
                 **dict(zip(("in rate", "in decay"), (float(p.mean()) for p in followed.powers(*kind, term)), strict=True)),
                 "local": " ".join(f"{s:.2f}" for s in local_slopes(*followed.logs(*kind, term)).mean(0)),
                 "is noise": kind in followed.noise,
