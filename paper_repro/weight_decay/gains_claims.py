@@ -51,8 +51,8 @@ def _noise_claims(followed: Followed) -> list[Claim]:
             Control("exponents of white noise, 1/2", *_miss(followed, noise, expected=0.5)), *_miss(followed, noise), relation="<=",
         ),
         Claim(
-            f"{FIGURE}/median", f"The same of all {len(every)} matrices ({followed.excluded} runs left out): median distance", SOURCE, "prediction", 0.1, 0.0,
-            "as for single matrices; what persists is most often one direction of several",
+            f"{FIGURE}/median", f"The same of all {len(every)} matrices ({followed.excluded} runs left out): median distance",
+            SOURCE, "prediction", 0.1, 0.0, "as for single matrices; what persists is most often one direction of several",
             Control("exponents of white noise, 1/2", *_miss(followed, every, expected=0.5, part=np.median)), *median, relation="<=",
         ),
         Claim(
