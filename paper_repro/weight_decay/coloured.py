@@ -89,7 +89,18 @@ def exponents(frame: pd.DataFrame) -> pd.DataFrame:
     for (side, a, term), (widths, logs) in measured(frame).items():
         found = estimate({"": slope(widths, logs)}, lambda means: float(means[""]))
         rows.append({"side": side, "a": a, "term": term, "exponent": found.value, "low": found.interval[0], "high": found.interval[1]})
+    for (side, a), found in spectra(frame).items():
+        own = estimate({"": found}, lambda means: float(means[""]))
+        rows.append({"side": side, "a": a, "term": "spectrum", "exponent": own.value, "low": own.interval[0], "high": own.interval[1]})
     return pd.DataFrame(rows)
+
+
+def spectra(frame: pd.DataFrame) -> dict[tuple[str, float], np.ndarray]:
+    """By side and exponent: how the first fifth of the singular values falls with its place at the largest width, by seed."""
+    largest = frame["size.n"].max()
+    rows = frame[(frame["size.n"] == largest) & (frame["k"] <= largest / 5)]
+    tables = {kind: own.pivot(index="seed", columns="k", values="value") for kind, own in rows.groupby(["config", "hp.exponent"])}
+    return {kind: -slope(table.columns.to_numpy(float), np.log2(table.to_numpy())) for kind, table in tables.items()}
 
 
 def _claims(frame: pd.DataFrame) -> list[Claim]:
@@ -115,6 +126,9 @@ def _claims(frame: pd.DataFrame) -> list[Claim]:
     inside = [a for a in every if a in (0.5, 0.75)]
     top, gain, rms = (worst(*pair) for pair in (("top singular value", "ranks"), ("gain", "ratios"), ("rms", 0.0)))
     size, wide = worst("top singular value", "expected top", sizes), outside(every)
+    falls = {kind: found for kind, found in spectra(frame).items() if kind in kinds}
+    half = estimate(falls, lambda m: max(abs(fall - a / 2) for (_, a), fall in m.items()))
+    flat = estimate(falls, lambda m: max(m.values()))
     return [
         Claim(
             f"{FIGURE}/top", "Largest distance, over all spectra, of the top singular value's exponent from that of "
@@ -137,6 +151,11 @@ def _claims(frame: pd.DataFrame) -> list[Claim]:
             f"{FIGURE}/rms", "The mean square entry says nothing of it: largest exponent of its root over all spectra", SOURCE,
             "prediction", 0.02, 0.0, "transients of e^-6; seed spread below 0.01",
             Control("the gain's exponent in its place", *worst("gain", 0.0)), *rms, relation="<=",
+        ),
+        Claim(
+            f"{FIGURE}/spectrum", "The first fifth of the singular values falls as k^(-a/2): largest distance of the exponent, all spectra",
+            SOURCE, "prediction", 0.12, 0.0, "the bulk bends the line from a tenth of the places on",
+            Control("a flat spectrum", flat.value, flat.interval), half.value, half.interval, relation="<=",
         ),
         Claim(
             f"{FIGURE}/universal", f"Exponents leave {WINDOW[0]} to {WINDOW[1]} at both ends as the spectrum changes: by", SOURCE,
