@@ -152,9 +152,11 @@ _ALL = (
     ),
     Paper(
         "weight-decay",
-        "Robust layerwise scaling rules by proper weight decay tuning",
+        "Weight decay: what it must do when a network grows",
         "Fan, Liu, Zhao, Yuan and Gu (arXiv 2510.15262)",
         (
+            Figure("coloured", "Coloured noise under AdamW: exponents of the top singular value and of the gain", "weight_decay.coloured"),
+            Figure("gains", "Trained networks: exponents of every matrix, beside noise of the same correlations", "weight_decay.gains"),
             Figure("spectra", "Gains over time and spectra for six pairs of rate and decay", "weight_decay.spectra"),
             Figure("language", "Powers of the width, and losses under three rules, on a text", "weight_decay.language", sweeps=True),
         ),

@@ -15,7 +15,7 @@ from widelimit.paper_repro.weight_decay.pairs import MILD, PAIRS, Runs
 from widelimit.paper_repro.weight_decay.steady import Followed, finite_rate, fit_powers, over_seeds, relaxation, relaxed, turned
 from widelimit.paper_repro.weight_decay.tuning import Tuned
 from widelimit.paper_repro.weight_decay.widths import WAYS, Widths, flag
-from widelimit.synthetic.matrices import singular_values, spread, top_singular_value
+from widelimit.synthetic.matrices import Moments, singular_values, top_singular_value
 from widelimit.synthetic.scaling import scale
 
 LOOKS = np.array([0.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0, 12800.0, 16000.0])
@@ -131,9 +131,10 @@ def test_largest_singular_values_without_a_decomposition(shape: tuple[int, ...])
     known = torch.linalg.svdvals(matrix)
     torch.testing.assert_close(singular_values(matrix), known, rtol=1e-7, atol=0)
     torch.testing.assert_close(top_singular_value(matrix), known[:, 0], rtol=1e-4, atol=0)
-    rank, participation = spread(matrix)
+    rank = Moments.of(matrix).stable_rank
     torch.testing.assert_close(rank, known.square().sum(1) / known[:, 0] ** 2, rtol=2e-4, atol=0)
-    torch.testing.assert_close(participation, known.square().sum(1) ** 2 / known.pow(4).sum(1))
+    matrix[0, 0, 0] = torch.nan
+    assert top_singular_value(matrix).isnan().tolist() == [True] + [False] * (len(matrix) - 1)
 
 
 @pytest.mark.parametrize("name", ["spectra", "language"])

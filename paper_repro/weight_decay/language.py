@@ -26,7 +26,7 @@ from .language_panels import draw
 from .llama import KINDS, RULES, Study, followed
 from .steady import LATE, Estimate, over_seeds
 from .tuning import Tuned, Tuning
-from .widths import WAYS, Widths, flag
+from .widths import MEASURED, WAYS, Widths, flag
 
 FIGURE, SOURCE = "weight-decay/language", "arXiv 2510.15262"
 CHEVET = "Chevet's inequality for independent gradients (widelimit.paper_repro.weight_decay.widths)"
@@ -82,7 +82,7 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress, e
     study, tuning = settings.study, settings.tuning
     ensembles = [study.ensemble(n, (settings.rate,), (settings.decay,)) for n in study.widths]
     looks = (0, *np.linspace(LATE * study.steps, study.steps, LOOKS).astype(int).tolist())
-    frame = followed(ensembles, looks, store_home=store_home, device=study.usable_device, progress=progress)
+    frame = followed(ensembles, looks, MEASURED, store_home=store_home, device=study.usable_device, progress=progress)
     widths = Widths(flag(frame), settings.rate, settings.decay)
     device = tuning.study.usable_device
     tuned = Tuned(tuning, run_sweep(FIGURE, tuning.plan, Store(store_home), device=device, engine=engine or Local(), progress=progress))

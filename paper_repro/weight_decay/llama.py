@@ -120,14 +120,16 @@ def constants(network: Architecture, base: dict[str, int]) -> Constants:
     return replace(default, weights=weights)
 
 
-def followed(ensembles: Iterable[Ensemble], looks: Sequence[int], *, store_home: Path, device: str, progress: Progress) -> pd.DataFrame:
+def followed(
+    ensembles: Iterable[Ensemble], looks: Sequence[int], moments: Sequence[str], *, store_home: Path, device: str, progress: Progress
+) -> pd.DataFrame:
     """Train what the store lacks; rows of all ensembles (see `follow`), with the column ``kind``, one of `KINDS`, of matrices inside."""
     store, frames = Store(store_home), []
     for ensemble in ensembles:
-        key = {"kind": "following", "ensemble": ensemble.key_data(), "looks": list(looks)}
+        key = {"kind": "following", "ensemble": ensemble.key_data(), "looks": list(looks), "moments": list(moments)}
         if store.load(key) is None:
             progress(f"{ensemble.label}: {len(ensemble.replicas)} models followed for {ensemble.steps} updates")
-        made = store.get_or_make(key, lambda e=ensemble: follow(e, looks, device=device), device=device)
+        made = store.get_or_make(key, lambda e=ensemble: follow(e, looks, moments=moments, device=device), device=device)
         frames.append(made.assign(case=ensemble.case, config=ensemble.config))
     frame = pd.concat(frames, ignore_index=True)
     last = frame["weight"].str.rsplit(".", n=1).str[-1]

@@ -69,7 +69,7 @@ def measure(settings: Settings, *, store_home: Path, progress: Progress) -> pd.D
     for rate, decay in PAIRS.values():
         decays.setdefault(settings.rate * rate, []).append(settings.decay * decay)
     ensembles = [study.ensemble(study.widths[0], (rate,), own, case=f"llama, rate {rate:g}") for rate, own in decays.items()]
-    frame = followed(ensembles, looks, store_home=store_home, device=study.usable_device, progress=progress)
+    frame = followed(ensembles, looks, (*TERMS, "rms"), store_home=store_home, device=study.usable_device, progress=progress)
     names = {(settings.rate * rate, settings.decay * decay): name for name, (rate, decay) in PAIRS.items()}
     return frame.assign(pair=[names[own] for own in zip(frame["hp.learning_rate"], frame["hp.weight_decay"], strict=True)])
 

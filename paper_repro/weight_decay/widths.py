@@ -19,6 +19,7 @@ from .steady import Array, Followed, fit_powers, over_seeds
 FORGOTTEN = 3.0  # e-folds by which the initial squared norm is below the last one where a matrix counts as stationary
 HEAD = 0.2  # part of the places over which the slope of a spectrum is taken
 AXIS = "size.n"
+MEASURED = ("top singular value", "gain", "rms", "stable rank in", "stable rank back", "participation in")
 WAYS = ("top", "top from stable ranks", "top from the spectrum", "gain", "gain from participation")
 
 
