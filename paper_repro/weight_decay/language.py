@@ -87,8 +87,19 @@ def reproduce(preset: str, *, out: Path, store_home: Path, progress: Progress, e
     device = tuning.study.usable_device
     tuned = Tuned(tuning, run_sweep(FIGURE, tuning.plan, Store(store_home), device=device, engine=engine or Local(), progress=progress))
     claims = tuple(make_claims(settings, widths, tuned))
-    tables = {"powers": widths.tabulate(), "losses": tabulate(tuned), "stationary": count(widths, tuned)}
+    tables = {"powers": widths.tabulate(), "predictions": compare(widths), "losses": tabulate(tuned), "stationary": count(widths, tuned)}
     return Result(FIGURE, untested(claims) if preset == "smoke" else claims, draw(widths, tuned, out / "language"), tables)
+
+
+def compare(widths: Widths) -> pd.DataFrame:
+    """How far the powers of all kinds are from each prediction, in the mean; also from laws that hold for every kind."""
+    laws = {"noise without directions": 0.5, "published": 0.75, "one direction": 1.0}
+    rows = []
+    for way, models in (("top", WAYS[1:3]), ("gain", WAYS[4:])):
+        for name, model in {**{m: m for m in models}, **laws}.items():
+            value, (low, high) = _distance(widths, way, model)
+            rows.append({"power of": way, "prediction": name, "mean distance": value, "low": low, "high": high})
+    return pd.DataFrame(rows)
 
 
 def tabulate(tuned: Tuned) -> pd.DataFrame:
