@@ -154,7 +154,13 @@ _ALL = (
         "weight-decay",
         "Robust layerwise scaling rules by proper weight decay tuning",
         "Fan, Liu, Zhao, Yuan and Gu (arXiv 2510.15262)",
-        (Figure("steady", "Steady states of AdamW, Lion, Muon and on a sphere, simulated against their formulas", "weight_decay.steady"),),
+        (
+            Figure("steady", "Steady states of AdamW, Lion, Muon and on a sphere, simulated against their formulas", "weight_decay.steady"),
+            Figure("coloured", "Coloured noise under AdamW: exponents of the top singular value and of the gain", "weight_decay.coloured"),
+            Figure("gains", "Trained networks: exponents of every matrix, beside noise of the same correlations", "weight_decay.gains"),
+            Figure("spectra", "Gains over time and spectra for six pairs of rate and decay", "weight_decay.spectra"),
+            Figure("language", "Powers of the width, and losses under three rules, on a text", "weight_decay.language", sweeps=True),
+        ),
     ),
     Paper(
         "verification",

@@ -6,20 +6,23 @@ from typing import Any
 _HOMES = {
     "applying": ("Sizes", "initialise", "labels", "missing_multipliers", "parameter_groups"),
     "building": ("Built", "build"),
+    "coloured": ("Coloured", "accumulate"),
     "coordinates": ("coordinate_check",),
     "corpus_task": ("corpus",),
     "engines": ("Local", "Ray", "find_engine"),
     "ensemble": ("Ensemble",),
     "estimating": ("Estimate", "estimate"),
+    "following": ("follow",),
     "network": ("Network",),
     "optimizers": ("SGD", "Adam", "make_update"),
     "probes": ("Probe",),
     "scaling": ("scale",),
     "store": ("Store", "StoreError"),
     "sweep": ("Plan", "execute"),
-    "tasks": ("Task", "batch_index", "default_task", "digits", "markov", "teacher"),
+    "tasks": ("Task", "batch_index", "default_task", "digits", "markov", "noise", "teacher"),
     "tracing": ("trace",),
     "training": ("train",),
+    "zipf_task": ("zipf",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -12,23 +12,28 @@ from torch import Tensor
 
 from ..theory.optimizers import find_optimizer
 from .ensemble import Ensemble
-from .matrices import Matrix, singular_values
+from .matrices import MOMENTS, Matrix, singular_values
 from .probes import record
 from .training import Progress, Training, fitting_replicas
 
-MOMENTS = ("top singular value", "gain", "rms", "stable rank in", "participation in", "stable rank back", "participation back")
 MOTIONS = ("rotation", "similarity", "stationarity", "timescale")
-PROBE = 2**11  # validation samples at most that matrices are measured on
+PROBE = 2**11
 
 Rows = list[tuple[int, str, str, float, Tensor]]
 
 
 def follow(
-    ensemble: Ensemble, looks: Sequence[int], *, device: torch.device | str = "cpu", progress: Progress | None = None
+    ensemble: Ensemble,
+    looks: Sequence[int],
+    *,
+    moments: Sequence[str] = MOMENTS,
+    probe: int = PROBE,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Train as `train` does, and measure every matrix at some updates.
 
-    Terms of a weight, in the mean of the logarithm over layers and experts: `MOMENTS` (see `matrices.Matrix`); ``rotation``, the
+    Terms of a weight, in the mean of the logarithm over layers and experts: ``moments`` (see `matrices.Matrix`); ``rotation``, the
     angle by which the last update turned it, in radians; ``similarity``, the cosine with what it was at the look before;
     ``stationarity``, ``2 sum_t lr_t lambda``, the e-folds by which its initial squared norm is forgotten; ``timescale``,
     ``1 / (lr lambda)`` at the schedule's factor 1; and at the last look ``singular value`` by its place in the column ``k``.
@@ -36,6 +41,8 @@ def follow(
     Args:
         ensemble: what to train.
         looks: after which updates; 0 is the initialisation.
+        moments: which of `MOMENTS`.
+        probe: how many validation samples at most matrices are measured on.
         device: where.
         progress: as of `train`.
 
@@ -43,18 +50,20 @@ def follow(
         The rows of `train` and these, with the column ``k`` (nan where there is none).
 
     Raises:
-        ValueError: if a look lies outside of the run, or the task has no validation samples.
+        ValueError: if a look lies outside of the run, a moment is none, or the task has no validation samples.
     """
     ensemble_looks = tuple(sorted(set(looks)))
     if not ensemble_looks or ensemble_looks[0] < 0 or ensemble_looks[-1] > ensemble.steps:
         raise ValueError(f"`looks` is {tuple(looks)}; it needs at least one update from 0 to {ensemble.steps}")
+    if unknown := sorted(set(moments) - set(MOMENTS)):
+        raise ValueError(f"`moments` has {', '.join(unknown)}; there are {', '.join(MOMENTS)}")
     if len(ensemble.task.inputs) == ensemble.task.train:
         raise ValueError(f"the task `{ensemble.task.name}` has no validation samples, on which matrices are measured")
     replicas, device = ensemble.replicas, torch.device(device)
     chunk, frames = fitting_replicas(ensemble, device), []
     for first in range(0, len(replicas), chunk):
         training = Training(ensemble, replicas[first : first + chunk], device)
-        follower = _Follower(training, ensemble_looks)
+        follower = _Follower(training, ensemble_looks, tuple(moments), probe)
 
         def report(part: float, done: float = first / len(replicas), share: float = len(training.replicas) / len(replicas)) -> None:
             if progress is not None:
@@ -71,27 +80,35 @@ class _Follower:
 
     training: Training
     looks: tuple[int, ...]
+    moments: tuple[str, ...]
+    probe: int
     rows: Rows = field(default_factory=list)
     previous: dict[str, Tensor] = field(default_factory=dict)
     earlier: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         training, task = self.training, self.training.ensemble.task
-        self._probe = slice(task.train, task.train + PROBE)
+        self._probe = slice(task.train, task.train + self.probe)
         names = [node.weight for node in training.network.architecture.nodes if node.op == "dense"]
         self._removed = {name: torch.zeros(len(training.replicas), dtype=torch.float64) for name in names}
         self._rates = {name: self._decay(name) for name in names}
         if self.looks[0] == 0:
             self._look(0)
+        if 1 in self.looks:
+            self.previous = self._weights()
 
     def _decay(self, name: str) -> Tensor:
         """The part of a weight that decay removes per update, of every replica, at the schedule's factor 1."""
         training, own = self.training, self.training.network.scaling.weights[name]
         if not own.trained:
             return torch.zeros(len(training.replicas), dtype=torch.float64)
-        optimizer = training.ensemble.optimizer or training.ensemble.table.optimizer
-        rates = [own.learning_rate * r.learning_rate if find_optimizer(optimizer).decay == "coupled" else 1.0 for r in training.replicas]
-        return torch.tensor([own.weight_decay * r.weight_decay * rate for r, rate in zip(training.replicas, rates, strict=True)]).double()
+        optimizer, auxiliary = training.ensemble.optimizer or training.ensemble.table.optimizer, training.ensemble.auxiliary
+        factors = [(r.learning_rate, r.weight_decay) for r in training.replicas]
+        if auxiliary is not None and name in auxiliary.weights:
+            optimizer, factors = auxiliary.table.optimizer, [(auxiliary.learning_rate, 1.0)] * len(factors)
+        coupled = find_optimizer(optimizer).decay == "coupled"
+        parts = [own.weight_decay * decay * (own.learning_rate * rate if coupled else 1.0) for rate, decay in factors]
+        return torch.tensor(parts, dtype=torch.float64)
 
     def after(self, step: int) -> None:
         """Called after every update."""
@@ -110,12 +127,12 @@ class _Follower:
         for use in uses:
             name = use.application.node.weight
             if (matrix := Matrix.of(use, weights[name])) is not None:
-                found.setdefault(name, []).append({term: self._mean(value.log()) for term, value in matrix.measure().items()})
+                found.setdefault(name, []).append({term: self._mean(value.log()) for term, value in matrix.measure(self.moments).items()})
                 if step == self.looks[-1]:
                     self._note_spectrum(step, name, matrix)
         now = self._weights()
         for name, layers in found.items():
-            self._note(step, name, {term: torch.stack([one[term] for one in layers]).mean(0).exp() for term in MOMENTS})
+            self._note(step, name, {term: torch.stack([one[term] for one in layers]).mean(0).exp() for term in self.moments})
             self._note(step, name, self._motion(name, now))
         self.earlier = now
 
@@ -170,6 +187,6 @@ class _Follower:
 
 
 def _angle(a: Tensor, b: Tensor) -> Tensor:
-    """Between the directions of two parameters of every replica: exact for small angles, where a cosine is not."""
-    unit = [torch.nn.functional.normalize(w.flatten(1), dim=1) for w in (a, b)]
+    """Between the directions of two parameters of every replica: exact for small angles, where a cosine is not; nan if one is zero."""
+    unit = [w.flatten(1) / w.flatten(1).norm(dim=1, keepdim=True) for w in (a, b)]
     return 2 * ((unit[0] - unit[1]).norm(dim=1) / 2).clamp(max=1).asin()

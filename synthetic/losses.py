@@ -16,16 +16,19 @@ def sample_losses(
     """The loss of every sample, a mean over its positions.
 
     ``squared`` is half the squared distance and ``logistic`` is ``log(1 + e^f) - y f`` with y in {0, 1}, both summed over the last
-    dimension; ``cross-entropy`` is taken over it.
+    dimension; ``cross-entropy`` is taken over it, where targets that are no integers are its distributions.
 
     Raises:
         ValueError: if targets do not fit the output.
     """
     output = output.float() if output.dtype == torch.bfloat16 else output
-    wanted = output.shape[1:-1] if kind == "cross-entropy" else output.shape[1:]
+    soft = targets.is_floating_point()
+    wanted = output.shape[1:-1] if kind == "cross-entropy" and not soft else output.shape[1:]
     if targets.shape != wanted:
         raise ValueError(f"targets of the shape {tuple(targets.shape)} do not fit outputs of {tuple(output.shape[1:])} ({kind})")
-    if kind == "cross-entropy":
+    if kind == "cross-entropy" and soft:
+        loss = -(functional.log_softmax(output, -1) * targets.to(output.dtype)).sum(-1)
+    elif kind == "cross-entropy":
         loss = _cross_entropy(output, targets.expand(output.shape[:-1]))
     elif kind == "logistic":
         loss = (functional.softplus(output) - targets.to(output.dtype) * output).sum(-1)

@@ -9,7 +9,7 @@ from functools import cached_property
 from math import prod
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from ..theory.architecture import Architecture
 from .streams import stream
@@ -30,6 +30,8 @@ class Task:
         targets: classes (sample, *positions), int64, or values (sample, *dims), float64 (0 or 1 for ``logistic``).
         loss: one of `LOSSES`.
         train: number of training samples.
+        expected: for ``cross-entropy``, distributions of the class of every validation sample, (validation, *positions, class): the
+            recorded validation loss is the mean over them, with no noise of labels. A row may be multiplied by a weight of its sample.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Task:
     targets: Shaped[np.ndarray, "target ..."]
     loss: str
     train: int
+    expected: Float[np.ndarray, "validation ... class"] | None = None
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -49,12 +52,26 @@ class Task:
             raise ValueError(f"the task `{self.name}` needs integers as targets of the cross-entropy, not {self.targets.dtype}")
         if self.loss == "logistic" and not np.isin(self.targets, (0, 1)).all():
             raise ValueError(f"the task `{self.name}` needs zeros and ones as targets of the logistic loss")
+        if self.expected is not None and (self.loss != "cross-entropy" or len(self.expected) != len(self.inputs) - self.train):
+            raise ValueError(
+                f"`expected` of the task `{self.name}` ({self.loss}) has {len(self.expected)} distributions "
+                f"for {len(self.inputs) - self.train} validation samples"
+            )
+
+    @property
+    def floor(self) -> float:
+        """The validation loss of whoever knows the ``expected`` distributions; nan without them."""
+        if self.expected is None:
+            return float("nan")
+        rows = self.expected.reshape(-1, self.expected.shape[-1]).astype(float)
+        logs = np.log(np.where(rows > 0, rows, 1.0)) - np.log(np.where(rows.any(1), rows.sum(1), 1.0))[:, None]
+        return float(-(rows * logs).sum() / len(rows))
 
     @cached_property
     def digest(self) -> str:
         """sha256 of everything that training sees of the task."""
         digest = hashlib.sha256(f"{self.loss} {self.train}".encode())
-        for array in (self.inputs, self.targets):
+        for array in (self.inputs, self.targets, *(() if self.expected is None else (self.expected,))):
             digest.update(f" {array.dtype.str} {array.shape} ".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -188,6 +205,21 @@ def interaction(*, inputs: int = 16, samples: int = 2**12, validation: int = 2**
     a, b, c = (x @ frame.astype(np.float32)).T
     y = np.tanh(a) + np.abs(b) * np.tanh(2 * c)
     return Task("interaction", x, ((y - y.mean()) / y.std())[:, None], "squared", samples)
+
+
+def noise(*, inputs: int = 64, decay: float = 0.0, classes: int = 64, samples: int = 2**16, validation: int = 2**11, seed: int = 0) -> Task:
+    """Gaussian inputs whose covariance has the eigenvalues ``i^-decay`` in a random basis, with random classes: nothing can be learned.
+
+    Inputs have mean square 1. With ``samples = steps * batch`` every batch is fresh.
+    """
+    rng = stream(seed, "noise")
+    basis, _ = np.linalg.qr(rng.standard_normal((inputs, inputs)))
+    values = np.arange(1, inputs + 1) ** -float(decay)
+    x = _gaussian(samples + validation, inputs, 1.0, rng)
+    if decay:
+        x = x @ (basis * np.sqrt(values / values.mean())).T.astype(np.float32)
+    expected = np.full((validation, classes), 1 / classes, np.float32)
+    return Task("noise", x, rng.integers(classes, size=len(x)), "cross-entropy", samples, expected)
 
 
 def _gaussian(samples: int, inputs: int, std: float, rng: np.random.Generator) -> np.ndarray:

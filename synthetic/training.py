@@ -141,6 +141,8 @@ class Training:
         self.update = self._optimizer(built.groups)
         self.inputs, self.targets = load_task(ensemble.task, device, dtype)
         self.network.check_inputs(self.inputs)
+        expected = ensemble.task.expected
+        self.expected = None if expected is None else torch.as_tensor(expected, device=device).to(dtype)
         self.index = torch.as_tensor(ensemble.batches, device=device)
         self.diverged = np.full(len(replicas), np.inf)  # the step of each, once it has run
 
@@ -225,10 +227,11 @@ class Training:
         count = len(task.inputs) - task.train
         if not count:
             return {}
+        answers = self.targets[task.train :] if self.expected is None else self.expected
         total, said = [], []
         for piece in torch.arange(task.train, len(task.inputs), device=self.device).split(max(_PIECE, 2 * self.ensemble.batch)):
             outputs = self.network(self.inputs[piece])
-            total.append(sample_losses(outputs, self.targets[piece], task.loss).sum(1))
+            total.append(sample_losses(outputs, answers[piece - task.train], task.loss).sum(1))
             if self.ensemble.predictions:
                 said.append(outputs.flatten(1))
         predictions = torch.cat(said, 1).unbind(1) if said else ()

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from widelimit.synthetic import Task, batch_index, default_task, digits, markov, teacher
+from widelimit.synthetic import Ensemble, Task, batch_index, default_task, digits, markov, noise, teacher, train, zipf
+from widelimit.theory.derivation import derive
 from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis
-from widelimit.theory.zoo import gpt, mlp
+from widelimit.theory.zoo import gpt, mlp, prenorm
 
 
 def test_digits_are_standardised_on_their_training_half():
@@ -83,3 +84,43 @@ def test_a_network_without_a_default_task_is_named():
 def test_errors_name_the_culprit(make, match: str):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+def test_noise_has_the_covariance_that_was_asked_for_and_labels_of_no_meaning():
+    task = noise(inputs=6, decay=0.5, classes=3, samples=2**16, validation=2**8)
+    values = np.linalg.eigvalsh(np.cov(task.inputs, rowvar=False))[::-1]
+    expected = np.arange(1, 7) ** -0.5
+    assert np.allclose(values, expected / expected.mean(), rtol=0.03) and np.isclose(np.mean(task.inputs**2), 1, rtol=0.02)
+    assert np.isclose(task.floor, np.log(3)) and len(task.expected) == 2**8
+    assert abs(np.corrcoef(task.inputs[:, 0], task.targets)[0, 1]) < 0.02
+
+
+def test_zipf_has_the_frequencies_and_the_classes_of_its_teacher():
+    task = zipf(vocab=8, classes=5, samples=2**15, validation=2**12)
+    first, second = task.inputs.T
+    assert first.max() == 7 and second.min() == 8 and second.max() == 15
+    assert np.allclose(np.bincount(first, minlength=8) / len(first) * np.arange(1, 9) * np.sum(1 / np.arange(1, 9)), 1, rtol=0.1)
+    held, answers = task.inputs[task.train :], task.targets[task.train :]
+    said = task.expected[(held == [0, 8]).all(1)]
+    drawn = np.bincount(answers[(held == [0, 8]).all(1)], minlength=5) / len(said)
+    assert np.allclose(said[0].sum(), 1, atol=1e-6) and np.allclose(drawn, said[0], atol=0.06)
+
+
+def test_the_exact_validation_of_zipf_counts_every_input_by_its_probability():
+    drawn, exact = (zipf(vocab=8, classes=5, samples=64, validation=2**14, exact=each) for each in (False, True))
+    assert np.isclose(drawn.floor, exact.floor, atol=0.02) and len(exact.expected) == 2**14 + 64
+    assert np.isclose(exact.expected.sum(1).mean(), 1, atol=1e-6) and exact.digest != drawn.digest
+
+
+def test_the_validation_loss_of_distributions_is_their_mean_and_not_below_the_floor():
+    net, task = prenorm(vocab=8, classes=5, base=8), zipf(vocab=8, classes=5, samples=64, validation=32, exact=True)
+    frame = train(Ensemble(net, derive(net), task, {"n": 8}, (0.01,), (0,), 2, 32))
+    losses = frame[frame["term"] == "validation loss"].set_index("step")["value"]
+    assert np.isclose(losses[0], np.log(5), rtol=1e-5)  # the readout starts at zero
+    assert losses[0] > losses[2] > task.floor
+
+
+def test_distributions_need_one_for_every_validation_sample():
+    task = zipf(vocab=8, samples=64, validation=32)
+    with pytest.raises(ValueError, match=r"`expected` of the task `zipf` .* has 31 distributions for 32"):
+        replace(task, expected=task.expected[1:])

@@ -57,6 +57,36 @@ def resnet(
     return g.build(g.dense("readout", g.map(activation, x), "y"))
 
 
+def prenorm(
+    *, blocks: int = 2, vocab: int | None = None, classes: int = 64, expansion: int = 2, activation: str = "relu",
+    frozen: bool = False, post_norm: bool = False, base: int = 64,
+) -> Architecture:  # fmt: skip
+    """Residual pre-norm blocks of two matrices without gains, a final norm and a readout that starts at zero.
+
+    Args:
+        blocks: of ``blocks.i.up``, ``blocks.i.down``; no two share a weight.
+        vocab: the input is the sum of two tokens' embeddings, the second token's larger by ``vocab``; without, it is a vector of width n.
+        classes: outputs.
+        expansion: width of a branch over that of the stream.
+        activation: inside a branch.
+        frozen: embeddings are not trained.
+        post_norm: branches are normalised before they are added, so that the size of ``down`` has no effect.
+        base: of the width.
+    """
+    g = Graph("prenorm", [Axis("n", base=base, meaning="width")])
+    g.dims(n="n", y=classes, **{f"m{i}": (expansion, "n") for i in range(blocks)})
+    if vocab is None:
+        x = g.input("n")
+    else:
+        g.dims(place=2, vocab=2 * vocab)
+        x = g.sum(g.dense("embedding", g.input("place", "vocab", token=True), "n", trained=not frozen), "place")
+    for i in range(blocks):
+        h = g.map(activation, g.dense(f"blocks.{i}.up", g.norm(x, kind="rms"), f"m{i}"))
+        h = g.dense(f"blocks.{i}.down", h, "n")
+        x = g.add(x, g.norm(h, kind="rms") if post_norm else h)
+    return g.build(g.dense("readout", g.norm(x, kind="rms"), "y", init="zero"))
+
+
 def _attention(g: Graph, i: int, x: str, *, kv_heads: int | None, bias: bool, rotary: bool, logits: Rational | None) -> str:
     """Causal multi-head attention; the multiplier of the logits stands on the queries, before the sum it normalises."""
     label = lambda w: f"blocks.{i}.attention.{w}"  # noqa: E731
