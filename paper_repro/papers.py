@@ -159,6 +159,10 @@ _ALL = (
             Figure("coloured", "Coloured noise under AdamW: exponents of the top singular value and of the gain", "weight_decay.coloured"),
             Figure("gains", "Trained networks: exponents of every matrix, beside noise of the same correlations", "weight_decay.gains"),
             Figure("spectra", "Gains over time and spectra for six pairs of rate and decay", "weight_decay.spectra"),
+            Figure("decay", "The decay with the lowest loss against the width, beside every rule", "weight_decay.decay", sweeps=True),
+            Figure(
+                "rates", "Zero-shot transfer under every rule, with and without a norm behind branches", "weight_decay.rates", sweeps=True
+            ),
             Figure("language", "Powers of the width, and losses under three rules, on a text", "weight_decay.language", sweeps=True),
         ),
     ),

@@ -210,7 +210,7 @@ def _shortened(ensemble: Ensemble, steps: int, *, validated: bool) -> Ensemble:
     """The same for a few steps, each of which is recorded."""
     task = ensemble.task
     if not validated:
-        task = replace(task, inputs=task.inputs[: task.train], targets=task.targets[: task.train])
+        task = replace(task, inputs=task.inputs[: task.train], targets=task.targets[: task.train], expected=None)
     index = None if ensemble.index is None else np.resize(ensemble.index, (steps + 1, ensemble.batch))
     return replace(ensemble, steps=steps, task=task, index=index, records=MAX_RECORDS)
 

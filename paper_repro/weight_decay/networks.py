@@ -19,9 +19,6 @@ BETAS = (0.9, 0.95)
 VECTORS = 0.01  # rate of embeddings and readout
 LOGITS = 8.0  # of the readout's whole weight, (LOGITS / n) H with H trained at the rate `VECTORS` at every width
 EPSILON = 1e-15  # gradients of matrices are zero until the readout has moved
-RULES: dict[str, Rational] = {"constant": 0, "root": "1/2", "linear": 1}
-"""Powers of the width with which the decay of matrices grows beside rates of 1/n: muP alone, Fan et al. (arXiv 2510.15262), and
-that which keeps the product of rate and decay."""
 
 
 def matrices(network: Architecture) -> tuple[str, ...]:
@@ -79,17 +76,17 @@ def settings(network: Architecture, *, power: Rational = 1, vectors: float = VEC
 
 
 def setting(
-    name: str, *, width: int, base: int, samples: int, seed: int = 0, frozen: bool = False, validation: int = 2**12, **more: Any
+    name: str, *, width: int, base: int, samples: int, seed: int = 0, validation: int = 2**12, **more: Any
 ) -> tuple[Architecture, Task]:
     """The network and the task of a synthetic setting.
 
     Args:
-        name: ``S1`` (isotropic noise), ``S1 a`` with an exponent a (covariance ``i^-a``), or ``S2`` (Zipf's tokens).
+        name: ``S1`` (isotropic noise), ``S1 a`` with an exponent a (covariance ``i^-a``), ``S2`` (Zipf's tokens), or ``S2 frozen``,
+            whose embeddings stay as they were.
         width: of the network, which in S1 is the number of inputs.
         base: the width at which rates and decays are told.
         samples: to train.
         seed: of the data.
-        frozen: whether S2's embeddings stay as they were.
         more: of `prenorm` (``post_norm``, ``blocks``).
 
     Raises:
@@ -100,6 +97,7 @@ def setting(
         return prenorm(base=base, **more), noise(
             inputs=width, decay=float(exponent or 0), samples=samples, validation=validation, seed=seed
         )
-    if name != "S2":
-        raise ValueError(f"there is no setting `{name}`; choose S1, S1 with an exponent, or S2")
-    return prenorm(vocab=256, frozen=frozen, base=base, **more), zipf(samples=samples, validation=validation, seed=seed)
+    if name not in ("S2", "S2 frozen"):
+        raise ValueError(f"there is no setting `{name}`; choose S1, S1 with an exponent, S2, or S2 frozen")
+    net = prenorm(vocab=256, frozen=name == "S2 frozen", base=base, **more)
+    return net, zipf(samples=samples, validation=validation, seed=seed)
