@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..theory.constants import Constants
+from ..theory.optimizers import find_optimizer
 from . import cost
 from .building import build
 from .ensemble import Ensemble, Replica, schedule_factor
@@ -119,6 +121,20 @@ class _Divergence:
         return fresh
 
 
+def _check_decay(ensemble: Ensemble, groups: Sequence[Group]) -> None:
+    """Raise if decay would take more than a whole weight away in one update, and turn its sign."""
+    kind = find_optimizer(ensemble.optimizer or ensemble.table.optimizer).decay
+    coupled = kind == "coupled"
+    apart = ensemble.auxiliary.weights if ensemble.auxiliary else ()
+    for group, replica in product((g for g in groups if g["name"] not in apart), ensemble.replicas):
+        rate, decay = group["lr"] * replica.learning_rate, group["weight_decay"] * replica.weight_decay
+        if kind and (rate if coupled else 1.0) * decay >= 1:
+            raise ValueError(
+                f"the decay of `{group['name']}` is {decay:g} at the rate {rate:g}: an update would take all of the weight away "
+                f"({'rate * decay' if coupled else 'decay'} >= 1); choose a smaller one"
+            )
+
+
 class Training:
     """One batched program: some replicas of an ensemble, from initialisation to the last step."""
 
@@ -148,6 +164,7 @@ class Training:
 
     def _optimizer(self, groups: Sequence[Group]) -> Update:
         ensemble, auxiliary, replicas = self.ensemble, self.ensemble.auxiliary, self.replicas
+        _check_decay(ensemble, groups)
         apart = set(auxiliary.weights) if auxiliary else set()
         update = make_update(
             ensemble.optimizer or ensemble.table.optimizer,

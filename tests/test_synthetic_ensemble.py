@@ -229,6 +229,13 @@ def test_a_replica_with_hyperparameters_of_its_own_is_trained_as_alone(optimizer
         np.testing.assert_allclose(same.value, alone.value, rtol=1e-10)
 
 
+def test_decay_that_takes_a_whole_weight_away_is_refused():
+    constants = Constants.default(mlp()).with_weights(weight_decay=4.0)
+    with pytest.raises(ValueError, match=r"decay of `W1` is 12 at the rate 0.1: .* \(rate \* decay >= 1\)"):
+        train(ensemble(mlp(), "adamw", constants=constants, grid={"weight_decay": (1.0, 3.0)}))
+    train(ensemble(mlp(), "adamw", constants=constants, steps=2))
+
+
 def test_another_optimizer_has_no_grid():
     with pytest.raises(ValueError, match="`lion` has no momentum, betas or decay for each replica"):
         train(ensemble(mlp(), "lion", grid={"beta1": (0.5, 0.9)}))

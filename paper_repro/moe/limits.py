@@ -191,7 +191,7 @@ def draw_rates(found: list[Beside], stem: Path) -> tuple[Path, Path]:
             for one in (o for o in found if o.name.split("-")[0] == regime):
                 sizes, errors = _errors(one)
                 colour = ORANGE if "mup" in one.name else BLUE
-                style = "o-" if one.name.count("-") == 1 else "s:"
+                style = "o-" if one.name.count("-") == 1 else "s:" if "top-k" in one.name else "^-."
                 ax.plot(sizes, errors, style, ms=3.5, color=colour, mec="white", mew=0.4, lw=1.2, label=one.name.partition("-")[2])
             ax.plot(sizes, errors[0] * (sizes / sizes[0]) ** -0.5, color=RED, lw=0.8, ls="--", label="n^-1/2")
             ax.set(title=f"Regime {regime}", xlabel="n", ylabel="one network - limit", yscale="log")

@@ -66,7 +66,7 @@ class Grid:
             table = derive(net, "hyperball")
             for name in matrices(net):
                 table = table.changed(name, learning_rate=Powers())
-            own |= {"table": table, "auxiliary": auxiliary(net, own["table"])}
+            own |= {"table": table, "auxiliary": auxiliary(net, own["table"]), "constants": own["constants"].with_weights(weight_decay=0.0)}
         return Ensemble(
             **own, task=_task(steps * self.batch), sizes={"n": width}, steps=steps, batch=self.batch, warmup=self.warmup,
             learning_rates=tuple(4 * r for r in self.rates) if kind == "sphere" else self.rates, seeds=tuple(range(self.seeds)),
