@@ -50,9 +50,9 @@ class Grid:
 
     widths: tuple[int, ...] = (32, 64, 128)
     rates: tuple[float, ...] = octaves(-9, -4)
-    decays: tuple[float, ...] = tuple(0.05 * f for f in octaves(0, 6))
+    decays: tuple[float, ...] = tuple(0.05 * f for f in octaves(-1, 5))
     lengths: tuple[int, ...] = (300, 1200)
-    seeds: int = 4
+    seeds: int = 6
     steps: int = 600
     batch: int = 128
     warmup: int = 100
