@@ -41,6 +41,12 @@ def test_what_the_largest_width_loses():
     assert summary(own.penalty(Scaled(-1, 1.0)))[0] == pytest.approx(0.01 * 0.5**2 + 0.02 * 1.0**2, rel=0.1)
 
 
+def test_decays_can_be_tuned_at_one_rate():
+    own = Surfaces(planted(0.25, 0.5).own, rate=-7.0)
+    assert summary(own.power(own.best_decays))[0] == pytest.approx(0.5, abs=0.04)
+    assert summary(own.penalty(Scaled(-1, 1.0)))[0] == pytest.approx(0.02, rel=0.1)  # against the best at that rate
+
+
 def test_an_optimum_on_the_edge_is_no_result():
     own = planted(0.0, 0.5, shift=2.2)
     assert summary(own.power(own.best_decays)) == (None, None)

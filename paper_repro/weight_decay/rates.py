@@ -1,13 +1,14 @@
 """Whether rate and decay, tuned jointly at the smallest width, serve the largest: every rule in the same networks.
 
 Zipf's tokens with frozen embeddings, pre-norm blocks; the same with a norm behind every branch, where no gain has an effect; and matrices
-on a sphere. All rules are read off the same runs: each is a line through the losses over rates and decays.
+on a sphere. All rules are read off the same runs: each is a line through the losses over rates and decays. Where gains have no effect the
+loss hardly depends on rate and decay but through their product, and has no best pair: the decay is tuned at the best rate of the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,11 +27,13 @@ from .decay import measure as measure_gains
 from .losses import Grid
 from .surface import Array, Estimate, Scaled, Surfaces, summary
 
-FIGURE, FAN = "weight-decay/rates", "arXiv 2510.15262"
+FIGURE, FAN, KOSSON = "weight-decay/rates", "arXiv 2510.15262", "arXiv 2510.19093"
+SIGN = "only the sign is claimed"
 PRESETS = DECAYS
 KINDS = {"pre": "pre-norm", "post": "norm behind each branch"}
 RULES = ("R0", "R1", "R2", "R3", "R4")
 COLOURS = dict(zip(RULES, (BLUE, ORANGE, GREEN, PURPLE, RED), strict=True))
+TITLES = {"R0": "one decay", "R1": "decay ~ n", "R2": "decay ~ √n"}
 STILL = 0.25
 UNIT = "octaves per doubling"
 ON_RECORD: Mapping[str, str] = {}
@@ -97,7 +100,9 @@ def join(pre: Found, settings: Settings, *, store_home: Path, progress: Progress
     losses = grid.measure(FIGURE, ("post", "sphere"), store_home=store_home, progress=progress, engine=engine)
     surfaces = {kind: Surfaces({n: losses[kind, n, grid.steps] for n in grid.widths}) for kind in ("post", "sphere")}
     alpha = Fraction(float(np.mean(list(pre.gains.values())))).limit_denominator(20)
-    return Transfer(grid, {"pre": pre.by_width, "post": surfaces["post"]}, surfaces["sphere"], alpha)
+    rate = summary(pre.by_width.first.best[0])[0]
+    post = replace(surfaces["post"], rate=float(np.log2(np.median(grid.rates))) if rate is None else rate)
+    return Transfer(grid, {"pre": pre.by_width, "post": post}, surfaces["sphere"], alpha)
 
 
 def tabulate(found: Transfer) -> pd.DataFrame:
@@ -120,33 +125,27 @@ def make_claims(found: Transfer) -> Iterator[Claim]:
     for rule in RULES:
         title, source = titles[rule]
         drift = summary(found.drift("pre", rule))
-        text = f"{rule} ({title}): the best rate stays where it is at the smallest width"
+        text = f"{rule} ({title}): the best rate stays where it is at the smallest width (pre-norm)"
         yield _claim(
             f"{rule}-drift", text, source, 0.0, STILL, "a quarter of a step of the grid per doubling", _moved(drift, 0.0), drift, unit=UNIT
         )
     drift, (title, source) = summary(found.sphere_drift), titles["R8"]
     text = f"R8 ({title}): the best angle of a step stays where it is"
     yield _claim("R8-drift", text, source, 0.0, STILL, "a quarter of a step of the grid per doubling", _moved(drift, 0.0), drift, unit=UNIT)
-    for kind, name in (("pre", "zero-shot"), ("post", "zero-shot-normalised")):
-        gain = summary(found.advantage(kind))
-        text = f"Zero-shot ({KINDS[kind]}): by how much less decay ~ sqrt(n) loses than the better of one decay and decay ~ n"
-        other = summary(-found.advantage(kind))
-        yield _claim(
-            name,
-            text,
-            FAN,
-            0.0,
-            0.0,
-            "only the sign is claimed",
-            Control("the two sides exchanged", *other),
-            gain,
-            relation=">=",
-            unit="nats",
-        )
-    less = found.advantage("pre") - found.advantage("post")
-    text = "Where gains have no effect decay ~ sqrt(n) loses its advantage: the difference of the two"
-    control = Control("the two networks exchanged", *summary(-less))
-    yield _claim("normalised", text, FAN, 0.0, 0.0, "only the sign is claimed", control, summary(less), relation=">=", unit="nats")
+    gain, other = (summary(sign * found.advantage("pre")) for sign in (1, -1))
+    text = "Zero-shot (pre-norm): by how much less decay ~ sqrt(n) loses than the better of one decay and decay ~ n"
+    yield _claim("zero-shot", text, FAN, 0.0, 0.0, SIGN, Control("the two sides exchanged", *other), gain, relation=">=", unit="nats")
+    power = summary(found.kinds["post"].power(found.kinds["post"].best_decays))
+    text = "Where gains have no effect the decay with the lowest loss keeps rate times decay: its power of the width at one rate"
+    yield _claim("normalised-power", text, KOSSON, 1.0, STILL, "half of the distance to sqrt(n)", _moved(power, 1.0), power)
+    gain, other = (summary(sign * (found.penalty("post", "R2") - found.penalty("post", "R1"))) for sign in (1, -1))
+    text = "Zero-shot (norm behind each branch): by how much less decay ~ n loses than decay ~ sqrt(n)"
+    control = Control("the two sides exchanged", *other)
+    yield _claim("zero-shot-normalised", text, KOSSON, 0.0, 0.0, SIGN, control, gain, relation=">=", unit="nats")
+    gain, other = (summary(sign * (found.advantage("pre") - found.advantage("post"))) for sign in (1, -1))
+    text = "Where gains have no effect decay ~ sqrt(n) loses its advantage: the difference of the two networks"
+    control = Control("the two networks exchanged", *other)
+    yield _claim("normalised", text, FAN, 0.0, 0.0, SIGN, control, gain, relation=">=", unit="nats")
 
 
 def _moved(found: Estimate, expected: float) -> Control:
@@ -173,15 +172,16 @@ def draw(found: Transfer, stem: Path) -> tuple[Path, Path]:
         for row, (kind, title) in zip(axes, KINDS.items(), strict=True):
             for ax, rule in zip(row, ("R0", "R1", "R2"), strict=False):
                 _draw_rule(ax, found, kind, rule)
-                ax.set_title(f"{rule}: decay ~ n^{found.scaled[rule].decay:g}")
+                ax.set_title(f"{rule}: {TITLES[rule]}")
             row[0].set_ylabel(f"{title}\nloss over the best")
-            if row[0].lines:
+            if row[0].get_legend_handles_labels()[0]:
                 row[0].legend(title="n", fontsize=6, title_fontsize=6)
             _draw_numbers(row[3], [found.drift(kind, rule) for rule in RULES])
-            row[3].set(title="Drift of the best rate", ylabel=UNIT)
+            row[3].set(title="Drift of the rate", ylabel=UNIT)
             row[3].axhline(0, color=QUIET, lw=0.8, ls="--")
             _draw_numbers(row[4], [found.penalty(kind, rule) for rule in RULES])
-            row[4].set(title="Zero-shot loss", ylabel="nats over the best", ylim=(0, None))
+            row[4].set(title="Zero-shot loss", ylabel="nats over the best")
+            row[4].axhline(0, color=QUIET, lw=0.8, ls="--")
         letter(axes.flat)
     return save(figure, stem)
 
@@ -190,13 +190,13 @@ def _draw_rule(ax, found: Transfer, kind: str, rule: str) -> None:
     own, scaled = found.kinds[kind], found.scaled[rule]
     shades = colours(own.widths)
     for n, x, surface in zip(own.widths, own.octaves, own.own.values(), strict=True):
-        curves, known = surface.along(own.first.best[1] + scaled.decay * x)
+        curves, known = surface.along(own.tuned[1] + scaled.decay * x)
         if known[0]:
             rates = 2 ** (surface.fine_rates - (scaled.rate + 1) * x)
             ax.plot(rates, curves[0] / surface.draws[0].min(), color=shades[n], label=size_label(n))
             ax.plot(rates[curves[0].argmin()], curves[0].min() / surface.draws[0].min(), "o", ms=4, color=shades[n], mec="white")
-    if np.isfinite(own.first.best[0][0]):
-        ax.axvline(2 ** own.first.best[0][0], color=QUIET, lw=0.8, ls="--")
+    if np.isfinite(own.tuned[0][0]):
+        ax.axvline(2 ** own.tuned[0][0], color=QUIET, lw=0.8, ls="--")
     ax.set(xlabel="rate", xscale="log", ylim=(0.995, 1.12))
     ax.set_xscale("log", base=2)
 

@@ -81,6 +81,16 @@ class Surface:
             inside &= _inside(j, self.fine_decays)
         return np.where(inside, self.fine_rates[i], np.nan), np.where(inside, self.fine_decays[j], np.nan)
 
+    def best_decay(self, rate: float) -> Array:
+        """Octaves of the best decay of every draw at one rate (octaves)."""
+        i = int(_place(np.array(rate), self.fine_rates)[0])
+        j = self.draws[:, i].argmin(1)
+        return np.where(_inside(j, self.fine_decays), self.fine_decays[j], np.nan)
+
+    def least(self, rate: float | None) -> Array:
+        """The lowest loss of every draw, of all rates or at one."""
+        return self.draws.min((1, 2)) if rate is None else self.draws[:, int(_place(np.array(rate), self.fine_rates)[0])].min(1)
+
     def best_rate(self, decay: Array) -> Array:
         """Of every draw at its own decay (octaves)."""
         curves, known = self.along(decay)
@@ -117,9 +127,11 @@ class Surfaces:
 
     Args:
         own: by width, the smallest first.
+        rate: octaves of the rate at which decays are tuned; None: rate and decay are tuned jointly.
     """
 
     own: Mapping[int, Surface]
+    rate: float | None = None
 
     @property
     def widths(self) -> Array:
@@ -137,13 +149,21 @@ class Surfaces:
         return next(iter(self.own.values()))
 
     @cached_property
+    def tuned(self) -> tuple[Array, Array]:
+        """Octaves of rate and decay at the smallest width, of every draw."""
+        if self.rate is None:
+            return self.first.best
+        decay = self.first.best_decay(self.rate)
+        return np.full(decay.shape, self.rate), decay
+
+    @cached_property
     def best_decays(self) -> Array:
-        """Octaves, (draw, width), rate and decay tuned jointly."""
-        return np.stack([surface.best[1] for surface in self.own.values()], 1)
+        """Octaves, (draw, width)."""
+        return np.stack([s.best[1] if self.rate is None else s.best_decay(self.rate) for s in self.own.values()], 1)
 
     def best_rates(self, rule: Scaled) -> Array:
         """Octaves in the units of the rule, (draw, width), at the decays that the rule asks for."""
-        tuned = self.first.best[1]
+        tuned = self.tuned[1]
         found = [s.best_rate(tuned + rule.decay * x) - (rule.rate + 1) * x for s, x in zip(self.own.values(), self.octaves, strict=True)]
         return np.stack(found, 1)
 
@@ -154,9 +174,9 @@ class Surfaces:
 
     def penalty(self, rule: Scaled) -> Array:
         """What the largest width loses with the rule, at rate and decay of the smallest, against its own best; of every draw."""
-        rate, decay = self.first.best
+        rate, decay = self.tuned
         last, x = list(self.own.values())[-1], self.octaves[-1]
-        return last.at(rate + (rule.rate + 1) * x, decay + rule.decay * x) - last.draws.min((1, 2))
+        return last.at(rate + (rule.rate + 1) * x, decay + rule.decay * x) - last.least(self.rate)
 
 
 def summary(values: Array) -> Estimate:
