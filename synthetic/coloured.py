@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..theory.coloured_noise import power_law
+from ..theory.gain import PowerLaw
 from .matrices import Moments, noise_tops, singular_values
 from .optimizers import make_update
 from .streams import stream
@@ -100,7 +100,7 @@ def _accumulate(coloured: Coloured, seed: int, device: torch.device) -> pd.DataF
 
 def _root(basis: np.ndarray, exponents: list[float], device: torch.device) -> Tensor:
     """Factors C of covariances ``C C^T``, (exponent, width, width)."""
-    roots = np.stack([basis * np.sqrt(power_law(len(basis), a)) for a in exponents])
+    roots = np.stack([basis * np.sqrt(PowerLaw.of(a).eigenvalues(len(basis))) for a in exponents])
     return torch.from_numpy(roots).float().to(device)
 
 

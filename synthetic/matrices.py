@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..theory.coloured_noise import noise_top
+from ..theory.gain import noise_top
 from .executing import one_thread
 from .probes import Use
 
@@ -81,7 +81,7 @@ def noise_tops(inn: Moments, out: Moments) -> Tensor:
     """Top singular values of noise of the mean square 1, replica by replica; nan where one side is zero or not finite.
 
     Gradients that are products of independent inputs and derivatives, divided by the sizes of their entries, have the correlations of
-    both (`theory.coloured_noise.noise_top`).
+    both (`theory.gain.noise_top`).
     """
     values = [_eigenvalues(m.correlation).clamp(min=0).cpu().numpy() for m in (inn, out)]
     found = [noise_top(a, b) if np.isfinite(a.sum() * b.sum()) and a.any() and b.any() else np.nan for a, b in zip(*values, strict=True)]

@@ -4,24 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from widelimit.synthetic.coloured import Coloured, accumulate
-from widelimit.theory.coloured_noise import chevet, gain_exponent, noise_top, participation, power_law, stable_rank, top_exponent
-
-
-def test_spreads_of_power_laws():
-    assert stable_rank(power_law(50, 0.0)) == pytest.approx(50) and participation(power_law(50, 0.0)) == pytest.approx(50)
-    values = power_law(3, 1.0)
-    assert values.mean() == pytest.approx(1) and np.allclose(values / values[0], [1, 1 / 2, 1 / 3])
-    assert stable_rank(values) == pytest.approx(11 / 6) and participation(values) == pytest.approx((11 / 6) ** 2 / (49 / 36))
-
-
-@pytest.mark.parametrize(("a", "top", "gain"), [(0, 0.5, 0.5), (0.25, 0.625, 0.5), (0.5, 0.75, 0.5), (0.75, 0.875, 0.75), (2, 1, 1)])
-def test_closed_forms_are_the_limits_of_the_spreads(a: float, top: float, gain: float):
-    assert (top_exponent(a), gain_exponent(a)) == (top, gain)
-    if a < 1:
-        sizes = np.array([10**6, 10**7])
-        ranks, ratios = (np.log10([f(power_law(n, a)) for n in sizes]) for f in (stable_rank, participation))
-        assert 1 - np.diff(ranks)[0] / 2 == pytest.approx(top, abs=0.01)
-        assert 1 - np.diff(ratios)[0] / 2 == pytest.approx(gain, abs=0.05)
+from widelimit.theory.gain import PowerLaw, chevet, noise_top
 
 
 def test_the_top_of_white_noise_is_the_edge_and_chevet_bounds_all():
@@ -29,7 +12,7 @@ def test_the_top_of_white_noise_is_the_edge_and_chevet_bounds_all():
     assert noise_top(white, white) == pytest.approx(20, rel=0.03) and chevet(white, white) == pytest.approx(20)
     assert noise_top(np.ones(400), white) == pytest.approx(30, rel=0.03)
     for a in (0.5, 1.0):
-        values = power_law(100, a)
+        values = PowerLaw.of(a).eigenvalues(100)
         assert 20 < noise_top(values, white) < chevet(values, white) * 1.02
         assert noise_top(values, values) < chevet(values, values)
     assert noise_top(5 * white, white) == noise_top(white, white)  # sums do not matter

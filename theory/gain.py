@@ -213,6 +213,27 @@ def _largest(a: np.ndarray, apart: float, b: np.ndarray) -> float:
     return (moved(a, u)[0] / (u * partner(u))) ** 0.5
 
 
+def noise_top(inputs: np.ndarray, outputs: np.ndarray, *, draws: int = 4, seed: int = 0) -> float:
+    """The mean top singular value of ``B^(1/2) Z A^(1/2)`` where its entries have the mean square 1, from a few draws of Z.
+
+    Z is Gaussian, so that eigenvalues alone matter. For what AdamW accumulates they are those of correlations: it divides every entry
+    by its own size.
+
+    Args:
+        inputs: eigenvalues of A, of any sum.
+        outputs: eigenvalues of B.
+        draws: of Z; a single one scatters by some per cent.
+        seed: of the draws.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    rows, columns = (np.sqrt(values / values.mean()).astype(np.float32) for values in (outputs, inputs))
+    drawn = rng.standard_normal((draws, len(rows), len(columns)), np.float32) * rows[:, None] * columns
+    small = drawn if len(rows) <= len(columns) else drawn.swapaxes(1, 2)
+    return float(np.sqrt(np.linalg.eigvalsh(small @ small.swapaxes(1, 2))[:, -1]).mean())
+
+
 def gain(inputs: np.ndarray) -> float:
     """``sqrt(E|W x|^2 / m) / sqrt(E|x|^2 / n)`` for entries of size one: ``n / sqrt(PR(A))``."""
     return len(inputs) / participation_ratio(inputs) ** 0.5

@@ -21,7 +21,7 @@ from ..results import Result
 from .coloured_panels import draw
 from .slopes import by_seed, estimate, slope
 
-FIGURE, SOURCE = "weight-decay/coloured", "widelimit.theory.coloured_noise"
+FIGURE, SOURCE = "weight-decay/coloured", "widelimit.theory.gain"
 FAN = "Fan et al. (arXiv 2510.15262, abstract: the top singular value grows as d^0.75)"
 WINDOW = (0.65, 0.85)
 TERMS = ("top singular value", "gain", "rms", "expected top", "expected gain", "ranks", "ratios")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...figures.style import BLUE, INK, ORANGE, QUIET, colours, letter, panels, save, size_label, styled
-from ...theory.coloured_noise import gain_exponent, top_exponent
+from ...theory.gain import PowerLaw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +30,10 @@ def draw(frame: pd.DataFrame, table: pd.DataFrame, stem: Path) -> tuple[Path, Pa
         axes[1, 0].text(0.99, 0.755, "0.75", transform=axes[1, 0].get_yaxis_transform(), ha="right", va="bottom", fontsize=7)
         axes[1, 0].set(title="Exponent of the top singular value", ylabel=r"$\alpha$ in $\sigma_1 \propto d^{\,\alpha}$")
         axes[1, 1].set(title="Exponent of the gain", ylabel=r"$\alpha$ in gain $\propto d^{\,\alpha}$")
-        closed = np.linspace(0, table["a"].max(), 100)
-        for ax, law, text in ((axes[1, 0], top_exponent, "$(1 + a)/2$"), (axes[1, 1], gain_exponent, r"$\max(1/2,\ a)$")):
-            ax.plot(closed, [law(a) for a in closed], color=QUIET, lw=1, ls="--", label=f"d → ∞: {text}", zorder=1)
+        laws = [PowerLaw.of(a) for a in ("0", "1/2", "3/4", "1")]  # straight lines between
+        bends = [float(law.exponent) for law in laws]
+        for ax, way, text in ((axes[1, 0], "top", "$(1 + a)/2$"), (axes[1, 1], "gain", r"$\max(1/2,\ a)$")):
+            ax.plot(bends, [float(getattr(law, way).power) for law in laws], color=QUIET, lw=1, ls="--", label=f"d → ∞: {text}", zorder=1)
             ax.legend(labelcolor=INK, loc="upper left")
         letter(axes.flat)
     return save(figure, stem)

@@ -11,7 +11,7 @@ from .networks import BETAS
 from .slopes import Estimate, estimate
 from .study import Followed
 
-FIGURE, SOURCE = "weight-decay/gains", "widelimit.theory.coloured_noise"
+FIGURE, SOURCE = "weight-decay/gains", "widelimit.theory.gain"
 FAN = "Fan, Liu, Zhao, Yuan and Gu (arXiv 2510.15262, abstract)"
 PAIRS = (("top singular value", "noise top"), ("gain", "noise gain"))
 FIRST, OTHER = "blocks.0.up", "blocks.1.up"
