@@ -311,15 +311,19 @@ def test_a_module_that_nobody_here_has_seen(sizes: str, tmp_path: Path, capsys: 
 
 
 def test_a_network_of_the_zoo(capsys: pytest.CaptureFixture[str]):
-    status, out, err = diagnose_planted(capsys, target="mlp", data="labels")
-    assert status == 0 and "mlp n=32: 3 networks" in err, err
-    assert f"data: {FILE}:labels" in out and re.search(r"^W2 +\d", out, re.M)
+    more = ("--data", f"{FILE}:labels", "--sizes", "16,32,64", "--learning-rate", "0.01", "--seeds", "3")
+    status, out, err = call(capsys, "diagnose", "weight-decay", "resmlp", *more)
+    assert status == 0 and "resmlp n=32, L=4: 3 networks" in err, err
+    assert f"data: {FILE}:labels" in out and re.search(r"^up +\d.*\ndown +\d", out, re.M)
+    assert "too wide to tell" in out
 
 
 @pytest.mark.slow
 def test_a_network_of_the_zoo_on_its_own_task(capsys: pytest.CaptureFixture[str]):
-    status, out, err = call(capsys, "diagnose", "weight-decay", "gpt", "--seeds", "3")
-    assert status == 0 and "data: the task markov" in out, err
+    status, out, err = call(capsys, "diagnose", "weight-decay", "mlp")
+    assert status == 0 and "data: the task digits" in out, err
+    low, high = (float(end) for end in re.search(r"recommended: .*\[(.*), (.*)\]", out).groups())
+    assert low < 1 < high  # digits are learned: a few coherent directions
 
 
 def test_the_default_is_stationary_and_told():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WHAT = {"top": "top singular values", "gain": "gains"}
 SPREAD = {"top": "stable rank", "gain": "participation ratio"}
+TOO_WIDE = 0.5  # of the interval of the decay's exponent: the published rules are this far apart
 
 
 def weight_decay(
@@ -151,6 +152,8 @@ def _warnings(found: Diagnosis) -> list[str]:
     spread = [one.decay for one in found.findings]
     if max(e.low for e in spread) > min(e.high for e in spread):
         lines.append("matrices differ by more than their intervals: no one power keeps them all; give each its own exponent.")
+    if found.whole.decay.high - found.whole.decay.low > TOO_WIDE:
+        lines.append("the interval is too wide to tell constant, sqrt and linear apart: give more --seeds, and --sizes further apart")
     if found.moving:
         names = ", ".join(f"{weight} at {found.axis}={size}" for weight, size in found.moving)
         lines.append(
