@@ -113,11 +113,11 @@ class _Network:
 def block(weight: Weight, parameter: Tensor) -> Tensor:
     """1 on a slice of a parameter, 0 elsewhere."""
     found = torch.zeros_like(parameter, requires_grad=False)
-    found[within(weight, parameter.shape)] = 1.0
+    found[_within(weight, parameter.shape)] = 1.0
     return found
 
 
-def within(weight: Weight, shape: torch.Size) -> tuple[slice, ...]:
+def _within(weight: Weight, shape: torch.Size) -> tuple[slice, ...]:
     return tuple(slice(int(start * size), int(stop * size)) for (start, stop), size in zip(weight.slices, shape, strict=True))
 
 
@@ -242,7 +242,7 @@ def folded(architecture: Architecture, missing: Mapping[str, float], shapes: Map
                 own = found.setdefault(owner, torch.ones((), dtype=torch.float64))
                 if weight.part_of:
                     own = found[owner] = own.expand(shapes[owner]).clone()
-                    own[within(weight, shapes[owner])] *= factor
+                    own[_within(weight, shapes[owner])] *= factor
                 else:
                     found[owner] = own * factor
     return found
