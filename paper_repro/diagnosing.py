@@ -143,16 +143,15 @@ def _module(target: Target, table: ExponentTable, wanted: tuple[Growing, ...], s
     factory, axis, architecture = target.factory, settings.axis, target.architecture
     assert factory is not None
     torch.manual_seed(0)
-    reference = factory(**architecture.sizes({axis: min(settings.sizes)}))[0]
+    sources = None if target.data is None else lambda sizes, seed: _given(target, settings, sizes, seed, steps)
+    study = Study(factory, architecture, table, axis, settings.sizes, wanted, Course(1.0, 1.0, 0, ()), sources)
+    reference = study.make(study.base)[0]
     starts = {own: float(reference.get_parameter(parameter(own)).detach().double().std()) for own in wanted}
     steps, warmup = settings.planned(_largest_ratio(starts, table, settings))
-    course = Course(
-        settings.learning_rate, settings.decay, steps, settings.looks(steps), warmup, settings.batch, BETAS, PER_INPUT
-    )  # fmt: skip
-    sources = None if target.data is None else lambda sizes, seed: _given(target, settings, sizes, seed, steps)
-    study = Study(factory, architecture, table, axis, settings.sizes, wanted, course, sources)
+    looks = settings.looks(steps)
+    course = Course(settings.learning_rate, settings.decay, steps, looks, warmup, settings.batch, BETAS, PER_INPUT)
     say(f"{len(settings.sizes)} sizes x {settings.seeds} seeds, {steps} updates each")
-    frame = study.follow(range(settings.seeds), say)
+    frame = replace(study, course=course).follow(range(settings.seeds), say)
     return frame, steps, course.stationarity(steps), target.words or "random, of which nothing can be learned"
 
 
@@ -185,7 +184,10 @@ def _networks(target: Target, table: ExponentTable, wanted: tuple[Growing, ...],
             constants=constants, base=base, betas=BETAS, warmup=warmup, records=2,
         )  # fmt: skip
         say(f"{ensemble.label}: {settings.seeds} networks, {steps} updates")
-        found = follow(ensemble, settings.looks(steps), moments=MOMENTS, probe=PER_INPUT * size)
+        try:
+            found = follow(ensemble, settings.looks(steps), moments=MOMENTS, probe=PER_INPUT * size)
+        except (RuntimeError, IndexError) as error:
+            raise ValueError(f"`{net.name}` at {axis}={size} cannot be trained on {words}: {str(error).splitlines()[0]}") from error
         _refuse_diverged(found, axis, size)
         scaling = scale(net, table, constants, sizes=sizes, base=base).weights
         found = found[found["weight"].isin(names) & found["k"].isna()]

@@ -196,6 +196,9 @@ class Diagnosis:
         shapes: powers of the axis in its fan-in and fan-out.
         left_out: matrices that could not be measured, and why.
         data: what it was trained on, in words.
+
+    Raises:
+        ValueError: if fewer than half of the matrices were stationary at two sizes.
     """
 
     frame: pd.DataFrame
@@ -209,11 +212,12 @@ class Diagnosis:
     data: str = ""
 
     def __post_init__(self) -> None:
-        if not self.findings:
-            moved = ", ".join(f"{w} at {self.axis}={n}" for w, n in self.moving)
+        if 2 * len(self.findings) < self.frame["weight"].nunique() or not self.findings:
+            moved = ", ".join(f"{w} at {self.axis}={n}" for w, n in self.moving) or "a measurement is not finite"
+            rest = f", and only {len(self.findings)} of {self.frame['weight'].nunique()} matrices rest" if self.findings else ""
             raise ValueError(
-                f"the runs are not stationary: after {self.steps} updates squared norms still move by more than {MOVING:.0%} over the last "
-                f"1/(rate decay) = {self.settings.memory} ({moved}); give --steps {2 * self.steps} or a larger --decay"
+                f"the runs are not stationary{rest}: after {self.steps} updates squared norms still move by more than {MOVING:.0%} over "
+                f"the last 1/(rate decay) = {self.settings.memory} ({moved}); give --steps {2 * self.steps} or a larger --decay"
             )
 
     @property

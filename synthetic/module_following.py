@@ -21,7 +21,7 @@ from .losses import sample_losses
 from .matrices import MOMENTS, Matrix
 from .module_matrices import Growing, derivatives, matrices
 from .modules import folded
-from .sources import Random, Source
+from .sources import Random, Source, leaves
 from .tracing.record import call_arguments, first_real
 from .training import DIVERGED
 from .watching import Watch
@@ -94,6 +94,18 @@ class Study:
         """All sizes, with the smallest of those that are tried."""
         return self.architecture.sizes({self.axis: min(self.sizes)})
 
+    def make(self, sizes: Mapping[str, int]) -> tuple[nn.Module, Any]:
+        """The module and its example input.
+
+        Raises:
+            ValueError: if the factory fails at these sizes.
+        """
+        try:
+            return self.factory(**sizes)[:2]
+        except Exception as error:
+            given = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
+            raise ValueError(f"the factory of `{self.architecture.name}` failed at {given}: {type(error).__name__}: {error}") from error
+
     def follow(self, seeds: Sequence[int], say: Say = lambda text: None, moments: Sequence[str] = MOMENTS) -> pd.DataFrame:
         """Train every size from every seed, and measure.
 
@@ -106,7 +118,7 @@ class Study:
         Raises:
             ValueError: if a run diverges, or data do not fit the module.
         """
-        reference = self.factory(**self.base)[0].float()
+        reference = self.make(self.base)[0].float()
         frames = []
         for size in self.sizes:
             for seed in seeds:
@@ -129,7 +141,7 @@ class _Run:
         study, self.complete = self.study, {**self.study.base, self.study.axis: self.size}
         ratio = Sizes(self.complete, study.base)
         torch.manual_seed(self.seed)
-        module, example = study.factory(**self.complete)[:2]
+        module, example = study.make(self.complete)
         self.module: nn.Module = module.float().train()
         initialise(self.module, study.table, ratio, self.reference, seed=self.seed)
         shapes = {name: p.shape for name, p in self.module.named_parameters()}
@@ -174,31 +186,29 @@ class _Run:
         return output
 
     def _loss(self, inputs: Any, targets: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        return sample_losses(self._call(inputs, parameters)[None], targets, self.source.loss).mean()
-
-    def _try(self) -> float:
-        """The first loss.
+        """The mean over a batch.
 
         Raises:
             ValueError: if the data do not fit the module.
         """
-        inputs, targets = self.source.batch(0)
         try:
-            with torch.no_grad():
-                return float(self._loss(inputs, targets))
+            return sample_losses(self._call(inputs, parameters)[None], targets, self.source.loss).mean()
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            shapes = ", ".join(
-                str(tuple(v.shape)) for v in (call_arguments(inputs)[0] or call_arguments(inputs)[1].values()) if isinstance(v, Tensor)
-            )
+            shapes = ", ".join(str(tuple(v.shape)) for v in leaves(inputs) if isinstance(v, Tensor))
             problem = str(error).split("\n")[0]
             raise ValueError(
                 f"the module at {self.study.axis}={self.size} cannot be trained on a batch with inputs {shapes} and targets "
                 f"{tuple(targets.shape)} ({self.source.loss}): {problem}"
             ) from error
 
+    @torch.no_grad()
+    def _first(self) -> float:
+        """The loss before any update."""
+        return float(self._loss(*self.source.batch(0)))
+
     def train(self, moments: tuple[str, ...], say: Say) -> pd.DataFrame:
         """Train, and measure at the looks."""
-        course, first, rows = self.study.course, self._try(), []
+        course, first, rows = self.study.course, self._first(), []
         for step in range(course.steps):
             for group, rate in zip(self.update.param_groups, self.rates, strict=True):
                 group["lr"] = rate * course.factor(step)

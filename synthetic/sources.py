@@ -181,6 +181,12 @@ def given(data: Any, *, loss: str = "", batch_size: int, steps: int, seed: int, 
     own = loss or ("squared" if targets.is_floating_point() else "cross-entropy")
     if own == "cross-entropy" and targets.is_floating_point():
         raise ValueError(f"{what} returned targets of {targets.dtype}; the cross-entropy needs classes, which are integers")
+    if own == "cross-entropy" and bool((targets < 0).any()):
+        raise ValueError(f"{what} returned the class {int(targets.min())}; classes are 0, 1, 2 ...")
+    if own == "logistic" and not bool(((targets == 0) | (targets == 1)).all()):
+        raise ValueError(
+            f"{what} returned targets from {float(targets.min()):g} to {float(targets.max()):g}; the logistic loss needs 0 and 1"
+        )
     return Given(inputs, targets.float() if own != "cross-entropy" else targets, own, batch_size, steps, seed)
 
 

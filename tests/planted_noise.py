@@ -83,6 +83,22 @@ def persistent(*, n, samples):
     return np.ones((samples, n)), np.full((samples, n), LOUD)
 
 
+def strangers(*, n, samples):
+    """A class that there is not, late."""
+    y = np.zeros(samples, int)
+    y[-1] = n
+    y[samples // 3] = n
+    return np.ones((samples, n)), y
+
+
+def negative(*, n, samples):
+    return np.ones((samples, n)), np.full(samples, -1)
+
+
+def many(*, samples):
+    return np.ones((samples, 64)), np.full(samples, 10)
+
+
 def labels(*, seed, samples):
     """White inputs of a digit's size, and classes that have nothing to do with them."""
     rng = np.random.default_rng(seed)

@@ -147,6 +147,8 @@ DATA = {
     "demanding": "asks for `colour`; it may take seed, samples, n",
     "failing": "failed when called with n=16: RuntimeError: no disk",
     "words": "no array of numbers",
+    "strangers": r"cannot be trained on a batch .* \(cross-entropy\)",
+    "negative": "returned the class -1",
     "nothing": "has no function `nothing`",
 }
 
@@ -156,6 +158,17 @@ def test_wrong_data_are_refused_in_one_line(data: str, capsys: pytest.CaptureFix
     status, out, err = diagnose_planted(capsys, data=data)
     assert (status, out) == (2, "") and re.search(DATA[data], err.splitlines()[-1]), err
     assert "Traceback" not in err
+
+
+def test_a_size_at_which_the_factory_fails_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "odd.py").write_text(UNSEEN)
+    status, out, err = call(capsys, "diagnose", "weight-decay", f"{tmp_path}/odd.py:build", "--sizes", "30,62")
+    assert (status, out) == (2, "") and re.search("n=30", err.splitlines()[-1]) and "Traceback" not in err
+
+
+def test_classes_that_a_network_does_not_have_are_refused(capsys: pytest.CaptureFixture[str]):
+    err = diagnose_planted(capsys, target="mlp", data="many")[2]
+    assert re.search("`mlp` at n=16 cannot be trained on .*many: ", err), err
 
 
 def test_a_run_that_does_not_rest_is_refused(capsys: pytest.CaptureFixture[str]):
@@ -215,7 +228,9 @@ def test_what_moves_is_flagged_counted_and_left_out():
     found = judged(frame(moves=0.5))
     assert found.moving == (("W", 128),) and found.excluded == 4 and list(found.logs("W", "gain")[0]) == [32, 64]
     assert not found.frame.loc[found.frame["size.n"] == 128, "stationary"].any() and found.frame["stationary"].any()
-    assert "not stationary, left out of the fits (4 runs of 12): W at n=128; try --steps 400" in as_text("x", found)
+    assert "not stationary, left out of the fits (1 of 3 matrices by size, in 4 of 12 runs): W at n=128; try --steps 400" in as_text(
+        "x", found
+    )
     assert as_json("x", found)["not_stationary"] == [{"weight": "W", "size": 128}]
 
 
@@ -300,7 +315,7 @@ def test_random_batches_are_like_the_example():
 @pytest.mark.parametrize("sizes", ["16,32", pytest.param("32,64,128", marks=pytest.mark.slow)])
 def test_a_module_that_nobody_here_has_seen(sizes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "odd.py").write_text(UNSEEN)
-    quick = ("--learning-rate", "0.02", "--batch", "16", "--seeds", "2") if sizes == "16,32" else ()
+    quick = ("--learning-rate", "0.01", "--batch", "32", "--seeds", "3") if sizes == "16,32" else ()
     status, out, _ = call(capsys, "diagnose", "weight-decay", f"{tmp_path}/odd.py:build", "--sizes", sizes, *quick, "--format", "json")
     assert status == 0
     found = json.loads(out)

@@ -156,9 +156,9 @@ def _warnings(found: Diagnosis) -> list[str]:
         lines.append("the interval is too wide to tell constant, sqrt and linear apart: give more --seeds, and --sizes further apart")
     if found.moving:
         names = ", ".join(f"{weight} at {found.axis}={size}" for weight, size in found.moving)
-        lines.append(
-            f"not stationary, left out of the fits ({found.excluded} runs of {_runs(found)}): {names}; try --steps {2 * found.steps}"
-        )
+        pairs = len(found.frame[["weight", found.column]].drop_duplicates())
+        count = f"{len(found.moving)} of {pairs} matrices by size, in {found.excluded} of {_runs(found)} runs"
+        lines.append(f"not stationary, left out of the fits ({count}): {names}; try --steps {2 * found.steps}")
     if found.left_out:
         lines.append("not measured: " + "; ".join(f"{name}: {why}" for name, why in found.left_out.items()))
     return ["\n".join(lines)] if lines else []
