@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(name="widelimit", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+diagnosis = typer.Typer(rich_markup_mode=None)
 
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="A name of the zoo (see `widelimit list`), or path/to/file.py:factory.")]
 Optimizer = Annotated[str, typer.Option(metavar="NAME", help="sgd, adam, adamw ... (see `widelimit list optimizers`).")]
@@ -29,6 +30,7 @@ def widelimit() -> None:
       widelimit derive mlp                 the exponents of a perceptron, derived
       widelimit derive mlp --explain       and the term that fixes each of them
       widelimit check mlp                  measured on finite networks
+      widelimit diagnose weight-decay mlp  how its weight decay has to grow
       widelimit reproduce core             figures and verdicts, into report/index.html
       widelimit list                       all names that the commands understand
 
@@ -223,6 +225,80 @@ def transfer(
     from .commands import transfer as command
 
     return command.transfer(case, preset=preset, form=form, engine=engine, jobs=jobs, estimate=estimate)
+
+
+app.add_typer(diagnosis, name="diagnose", short_help="Which decay exponent does this module want?")
+
+
+@diagnosis.callback()
+def diagnose() -> None:
+    """Train a network of your own at small sizes, and say how one of its settings has to scale.
+
+    \b
+    Example:
+      widelimit diagnose weight-decay nets/mine.py:build
+    """
+
+
+@diagnosis.command(name="weight-decay", short_help="The power of the width with which decay has to grow.")
+def weight_decay(
+    target: Target,
+    data: Annotated[str, typer.Option(metavar="FILE.py:FUNCTION", help="Makes inputs and targets (see below).  [default: random]")] = "",
+    sizes: Annotated[
+        str, typer.Option(metavar="32,64,...", help="Of the axis; two at least.  [default: the first three powers of two]")
+    ] = "",
+    seeds: Annotated[int, typer.Option(metavar="N", help="Runs of every size.")] = 4,
+    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="At the smallest size; muP says how it scales.")] = 0.005,
+    decay: Annotated[float, typer.Option(metavar="LAMBDA", help="Of matrices at the smallest size, w <- w - rate lambda w.")] = 1.0,
+    steps: Annotated[int | None, typer.Option(metavar="T", help="Updates.  [default: until stationary]")] = None,
+    batch: Annotated[int, typer.Option(metavar="B", help="Samples of an update.")] = 64,
+    loss: Annotated[str, typer.Option(metavar="squared|cross-entropy|logistic", help="Of the data.  [default: what suits targets]")] = "",
+    match: Annotated[str, typer.Option(metavar="top|gain", help="What is to stay: top singular values, or gains |W x| / |x|.")] = "top",
+    axis: Annotated[str, typer.Option(metavar="AXIS", help="The size that grows.  [default: the first]")] = "",
+    optimizer: Annotated[str, typer.Option(metavar="adamw", help="Whose steady state it is.")] = "adamw",
+    form: ShortFormat = "text",
+) -> int:
+    """Measure how matrices grow at the steady state of AdamW, and say with which power of the width their decay has to grow.
+
+    \b
+    At small sizes, under muP with lambda ~ n (all sizes equally stationary), until 2 sum(rate lambda) is 6 or more, before any
+    decay of the rate. Then size ~ sqrt(rate / lambda) n^alpha, and beside rates of 1/n it stays where lambda ~ n^(2 alpha - 1).
+    alpha is measured, and predicted from the spectra of what each matrix reads and gets back. It is a property of your data and
+    your network: 1/2 for white noise, 1 for one coherent direction, 3/4 where the square root of Fan et al. (2510.15262) is right.
+
+    \b
+    Examples:
+      widelimit diagnose weight-decay nets/mine.py:build                       random inputs and targets
+      widelimit diagnose weight-decay nets/mine.py:build --data nets/mine.py:batches --sizes 64,128,256
+      widelimit diagnose weight-decay gpt --match gain --format json
+
+    \b
+    --data names a function that returns (inputs, targets): numpy arrays or tensors with as many samples in front. It is called
+    with those of the keywords seed, samples (how many make every update fresh) and the factory's axes that it takes:
+      def batches(*, seed, samples):
+          x = ...                                    (samples, ...) as your module reads it; a tuple or dict if it takes several
+          return x, y                                integers: classes, cross-entropy; real numbers: squared error
+    With fewer samples than asked for they are used again. Samples in front: positions of a sequence come after.
+
+    Exit status 2 where there is no result: not stationary, diverged, nothing to measure. A GPU is not used.
+    """
+    from .commands import diagnose as command
+
+    return command.weight_decay(
+        target,
+        data=data,
+        sizes=sizes,
+        seeds=seeds,
+        learning_rate=learning_rate,
+        decay=decay,
+        steps=steps,
+        batch=batch,
+        loss=loss,
+        match=match,
+        axis=axis,
+        optimizer=optimizer,
+        form=form,
+    )
 
 
 @app.command(short_help="Run papers or figures; verdicts and report.")

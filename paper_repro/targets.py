@@ -57,6 +57,18 @@ def load_factory(target: str) -> Callable[..., Any]:
     return _find_factory(Path(match["path"]), match["factory"])
 
 
+def load_function(text: str, option: str) -> Callable[..., Any]:
+    """The function that ``path/to/file.py:function`` names.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    match = FILE_TARGET.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{option} `{text}` is not path/to/file.py:function")
+    return _find_factory(Path(match["path"]), match["factory"])
+
+
 def _find_factory(path: Path, name: str | None) -> Callable[..., Any]:
     if not path.is_file():
         raise ValueError(f"there is no file `{path}`")

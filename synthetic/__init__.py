@@ -13,6 +13,7 @@ _HOMES = {
     "ensemble": ("Ensemble",),
     "estimating": ("Estimate", "estimate"),
     "following": ("follow",),
+    "module_following": ("Course", "Study"),
     "network": ("Network",),
     "optimizers": ("SGD", "Adam", "make_update"),
     "probes": ("Probe",),

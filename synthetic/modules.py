@@ -81,7 +81,7 @@ class _Network:
             weight = self.architecture.weights[node.weight]
             name = whole(weight.name) if weight.part_of else weight.name
             if name in gradients:
-                own = gradients[name] * _block(weight, gradients[name]) if weight.slices else gradients[name]
+                own = gradients[name] * block(weight, gradients[name]) if weight.slices else gradients[name]
                 if float(own.abs().max()) < ROUNDING * largest:
                     self.unfelt.add(node.name)
 
@@ -89,7 +89,7 @@ class _Network:
         """Terms of one use of a parameter, or of a slice of one; biases and gains act on the constant 1."""
         weight, source = self.architecture.weights[node.weight], self.architecture.node(node.args[0])
         name = whole(weight.name) if weight.part_of else weight.name
-        mask = _block(weight, self.raw[name]) if weight.slices else torch.ones((), dtype=torch.float64)
+        mask = block(weight, self.raw[name]) if weight.slices else torch.ones((), dtype=torch.float64)
         if source.op == "one":
             change = self.raw[name] - self.start[name]
             if node.name in self.unfelt:
@@ -110,7 +110,7 @@ class _Network:
         return found | {kind: _rms(after.term(x, w * factor)) for kind, (x, w, there) in terms.items() if there}
 
 
-def _block(weight: Weight, parameter: Tensor) -> Tensor:
+def block(weight: Weight, parameter: Tensor) -> Tensor:
     """1 on a slice of a parameter, 0 elsewhere."""
     found = torch.zeros_like(parameter, requires_grad=False)
     found[_within(weight, parameter.shape)] = 1.0
@@ -193,7 +193,7 @@ def _prepare(
     initialise(module, table, ratio, reference, seed=seed)
     example, tokens = _random_input(example, architecture, module, seed)
     shapes = {name: p.shape for name, p in module.named_parameters()}
-    factors = _folded(architecture, missing_multipliers(architecture, table, ratio), shapes)
+    factors = folded(architecture, missing_multipliers(architecture, table, ratio), shapes)
     args, named = call_arguments(example)
     with torch.no_grad():
         output = first_real(module(*args, **named))
@@ -226,7 +226,7 @@ def _random_input(example: Any, architecture: Architecture, module: nn.Module, s
     return made, tokens[0] if tokens else None
 
 
-def _folded(architecture: Architecture, missing: Mapping[str, float], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+def folded(architecture: Architecture, missing: Mapping[str, float], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
     """Multipliers that the code lacks, as factors of the parameters just before them (of slices, where these are fused).
 
     Raises:

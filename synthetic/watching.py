@@ -31,6 +31,7 @@ class Use:
         x: where the tensor stands among the arguments.
         weight: where the parameter stands.
         entries: which entry of the parameter each of the operand's is.
+        made: the result, through which derivatives pass; kept only where that is asked for.
     """
 
     call: Any
@@ -39,6 +40,7 @@ class Use:
     x: int
     weight: int
     entries: Tensor
+    made: Tensor | None = None
 
     def arranged(self, values: Tensor) -> Tensor:
         """Numbers per entry of the parameter, as the operation sees them."""
@@ -54,10 +56,11 @@ class Use:
 
 
 class Watch(TorchDispatchMode):
-    """Notes the contractions with parameters, in order."""
+    """Notes the contractions with parameters, in order; with ``keep``, their results as well, and so the graph of derivatives."""
 
-    def __init__(self, parameters: Mapping[str, Tensor]):
+    def __init__(self, parameters: Mapping[str, Tensor], *, keep: bool = False):
         super().__init__()
+        self.keep = keep
         self.owners = {id(p): name for name, p in parameters.items()}
         self.entries = {id(p): torch.arange(p.numel()).reshape(p.shape) for p in parameters.values()}
         self.uses: dict[str, list[Use]] = {}
@@ -78,5 +81,6 @@ class Watch(TorchDispatchMode):
                 owner = self.owners.get(id(args[weight]))
                 if owner is not None and id(args[x]) not in self.owners:
                     plain = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
-                    self.uses.setdefault(owner, []).append(Use(func, plain, kwargs, x, weight, self.entries[id(args[weight])]))
+                    found = Use(func, plain, kwargs, x, weight, self.entries[id(args[weight])], result if self.keep else None)
+                    self.uses.setdefault(owner, []).append(found)
         return result

@@ -12,7 +12,7 @@ from helpers import call
 from widelimit.paper_repro import cli
 from widelimit.paper_repro.targets import load_architecture, parse_regime, parse_sizes
 
-COMMANDS = ("derive", "check", "compare", "limit", "transfer", "reproduce", "report", "list")
+COMMANDS = ("derive", "check", "compare", "limit", "transfer", "reproduce", "report", "list", "diagnose")
 NETWORK = """
 from widelimit.theory.graph import Graph
 from widelimit.theory.scales import Axis
