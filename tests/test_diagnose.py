@@ -81,7 +81,7 @@ def test_alpha_of_planted_covariances_at_the_sizes_of_the_figure(exponent: float
     found = planted(exponent, sizes=sizes, seeds=8, batch=128)
     (own,) = found.findings
     assert abs(own.alpha.value - truth(exponent, sizes)) < 0.08 and own.alpha.has(truth(exponent, sizes))
-    assert abs(own.alpha.value - {0.0: 0.51, 0.5: 0.69, 1.0: 0.90}[exponent]) < 0.05  # `weight-decay/coloured`, the same sizes
+    assert abs(own.alpha.value - {0.0: 0.51, 0.5: 0.69, 1.0: 0.90}[exponent]) < 0.08  # `weight-decay/coloured`, with batches of d
 
 
 def diagnose_planted(capsys: pytest.CaptureFixture[str], *more: str, data: str = "white", target: str = SEEN) -> tuple[int, str, str]:
@@ -315,7 +315,7 @@ def test_random_batches_are_like_the_example():
 @pytest.mark.parametrize("sizes", ["16,32", pytest.param("32,64,128", marks=pytest.mark.slow)])
 def test_a_module_that_nobody_here_has_seen(sizes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "odd.py").write_text(UNSEEN)
-    quick = ("--learning-rate", "0.01", "--batch", "32", "--seeds", "3") if sizes == "16,32" else ()
+    quick = ("--learning-rate", "0.01", "--batch", "32", "--seeds", "3") if sizes == "16,32" else ("--seeds", "3")
     status, out, _ = call(capsys, "diagnose", "weight-decay", f"{tmp_path}/odd.py:build", "--sizes", sizes, *quick, "--format", "json")
     assert status == 0
     found = json.loads(out)
