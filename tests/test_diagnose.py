@@ -325,6 +325,7 @@ def test_a_module_that_nobody_here_has_seen(sizes: str, tmp_path: Path, capsys: 
     assert found["all"]["decay_exponent"]["low"] < found["all"]["decay_exponent"]["value"]
 
 
+@pytest.mark.slow
 def test_a_network_of_the_zoo(capsys: pytest.CaptureFixture[str]):
     more = ("--data", f"{FILE}:labels", "--sizes", "16,32,64", "--learning-rate", "0.01", "--seeds", "3")
     status, out, err = call(capsys, "diagnose", "weight-decay", "resmlp", *more)

@@ -47,7 +47,7 @@ def losses(p: Problem, settings: Settings, replicates: int = 8, first: int = 0) 
     return ((p.values - run(p, settings, range(first, first + replicates)).train) ** 2).sum(-1).mean(-1) / 2
 
 
-@pytest.mark.parametrize("hidden", [1, 3])
+@pytest.mark.parametrize("hidden", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_particles_agree_with_the_exact_linear_limit(hidden: int):
     p = problem(hidden=hidden, activation="identity")
     exact, sampled = solve(p), solve(p, method="particles", error=1e-3)
@@ -212,6 +212,7 @@ def test_float32_fields_change_little():
         assert np.abs(single - double).max() < 2e-5
 
 
+@pytest.mark.slow
 def test_cross_entropy_with_biases_batches_and_a_test_set():
     rng = np.random.default_rng(0)
     index = np.stack([rng.permutation(12)[:4] for _ in range(20)])
@@ -249,6 +250,7 @@ def test_a_step_beyond_stability_is_reported_with_its_step():
     assert caught.value.solution.result is Result.diverged
 
 
+@pytest.mark.slow
 def test_a_stream_of_branches_has_the_noise_of_each_layer():
     """At initialisation <h^2> = |x|^2/D + beta^2 <phi^2> summed over layers: here by the recursion of the variance."""
     net = resnet(inputs=10, outputs=1, activation="tanh", base=1)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from widelimit.paper_repro.claims import NOT_TESTED
-from widelimit.paper_repro.papers import PAPERS
 from widelimit.paper_repro.weight_decay import coloured
 from widelimit.paper_repro.weight_decay.gains_claims import make_claims
 from widelimit.paper_repro.weight_decay.slopes import estimate, local_slopes, slope
@@ -94,7 +93,7 @@ def test_studies_are_as_stationary_at_every_width():
     assert study.memory == 250 and len(found[0].replicas) == 4 and len(found[1].replicas) == 16
 
 
-@pytest.mark.parametrize("name", [f.name for f in PAPERS["weight-decay"].figures if f.name in ("coloured", "gains")])
+@pytest.mark.parametrize("name", ["coloured", pytest.param("gains", marks=pytest.mark.slow)])
 def test_figures_at_their_smallest_size(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     module = import_module(f"widelimit.paper_repro.weight_decay.{name}")
     if name == "gains":

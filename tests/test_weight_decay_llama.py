@@ -137,7 +137,7 @@ def test_largest_singular_values_without_a_decomposition(shape: tuple[int, ...])
     assert top_singular_value(matrix).isnan().tolist() == [True] + [False] * (len(matrix) - 1)
 
 
-@pytest.mark.parametrize("name", ["spectra", "language"])
+@pytest.mark.parametrize("name", ["spectra", pytest.param("language", marks=pytest.mark.slow)])
 def test_the_smallest_size_runs_and_claims_nothing_wrong(name: str, tmp_path: Path):
     module = import_module(f"widelimit.paper_repro.weight_decay.{name}")
     result = module.reproduce("smoke", out=tmp_path, store_home=tmp_path / "store", progress=lambda line: None)

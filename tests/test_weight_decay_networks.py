@@ -66,7 +66,7 @@ def test_the_rate_of_matrices_does_not_move_embeddings_at_the_first_update():
 
 
 def test_frozen_embeddings_stay():
-    one = ensemble("S2", 8, frozen=True)
+    one = ensemble("S2 frozen", 8)
     training = Training(one, one.replicas, torch.device("cpu"))
     before = training.network.named_weights()["embedding"].detach().clone()
     training.run(lambda part: None)

@@ -32,6 +32,7 @@ def test_the_error_is_that_of_the_spread():
     assert 0.5 < np.std(found[:, 0] / own.variance) / found[0, 1] < 2.0
 
 
+@pytest.mark.slow
 def test_the_smallest_size_runs_and_claims_nothing(tmp_path: Path):
     result = steady.reproduce("smoke", out=tmp_path, store_home=tmp_path / "store", progress=lambda line: None)
     assert [image.suffix for image in result.images] == [".png", ".svg"] and all(image.stat().st_size for image in result.images)

@@ -66,7 +66,7 @@ def test_stationarity_by_hand():
     assert grid.forgotten(10, 64)[1, 2] == pytest.approx(2 * grid.rates[1] * grid.decays[2] / 2 * (8 + 1.0 + 0.5))
 
 
-@pytest.mark.parametrize("figure", [decay, rates])
+@pytest.mark.parametrize("figure", [decay, pytest.param(rates, marks=pytest.mark.slow)])
 def test_figures(figure, tmp_path: Path):
     result = figure.reproduce("smoke", out=tmp_path, store_home=tmp_path, progress=lambda text: None)
     assert all(path.stat().st_size > 20_000 for path in result.images)
